@@ -4,14 +4,13 @@ No message carries patient data. ``transient`` tells a stage whether waiting may
 """
 
 
-class EdgeError(Exception):
-    """The root. ``hint`` says what the operator can do; the text says what happened."""
-
-    transient = False
-
-    def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
-        self.hint = hint
+from edge.contract.errors import EdgeError as EdgeError
+from edge.contract.errors import QueueAway as QueueAway
+from edge.contract.errors import QueueFault as QueueFault
+from edge.contract.errors import StoreAway as StoreAway
+from edge.contract.errors import StoreConflict as StoreConflict
+from edge.contract.errors import StoreDenied as StoreDenied
+from edge.contract.errors import StoreFault as StoreFault
 
 
 class ConfigError(EdgeError):
@@ -42,26 +41,6 @@ class TagFault(EdgeError):
 
 class WorkerDied(EdgeError):
     """A parse worker died or ran over its time or memory; the instance is parked, the edge goes on."""
-
-
-class StoreFault(EdgeError):
-    """The object store refused for a reason that waiting does not mend (rights, missing bucket, wrong checksum)."""
-
-
-class StoreAway(EdgeError):
-    """The object store cannot be reached or asks to slow down; the stage waits and tries again, for ever."""
-
-    transient = True
-
-
-class StoreConflict(StoreFault):
-    """The key is taken by other bytes (If-None-Match: * gave 412 and the object there differs)."""
-
-
-class QueueAway(EdgeError):
-    """The queue cannot be reached; the outbox keeps the message and tries again, for ever."""
-
-    transient = True
 
 
 class IndexAway(EdgeError):

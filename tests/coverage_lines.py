@@ -123,8 +123,9 @@ def page(lines: dict[str, str], proofs: list[Proof]) -> str:
     out = [
         "# What the tests prove",
         "",
-        "Written by `python tests/coverage_lines.py` from the names of the tests; do not edit. A line is *proven* when a",
-        f"test that carries its id goes through a door ({', '.join(DOORS)}); named only by tests of internals, it is open.",
+        "Written by `python tests/coverage_lines.py` from the names of the tests; do not edit. A line is *proven* when",
+        f"a test that carries its id goes through a door ({', '.join(DOORS)}); a line that only tests of internals",
+        "carry stays open.",
         "",
         "| group | lines | proven | open, internals only | open |",
         "|---|---|---|---|---|",
@@ -141,9 +142,9 @@ def page(lines: dict[str, str], proofs: list[Proof]) -> str:
 
     for prefix, title in GROUPS:
         out += ["", f"## {title}", "", "| line | says | state | tests |", "|---|---|---|---|"]
-        for line_id in lines:
+        for line_id, line in lines.items():
             if re.fullmatch(rf"{prefix}\d+", line_id):
-                out.append(_row(line_id, lines[line_id], by_id[line_id]))
+                out.append(_row(line_id, line, by_id[line_id]))
     return "\n".join(out) + "\n"
 
 

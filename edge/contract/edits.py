@@ -21,11 +21,14 @@ class Edit:
     old: bytes = b""
 
     def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values, bytes as base64."""
         return {"Offset": self.offset, "New": _text(self.new), "Old": _text(self.old)}
 
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> "Edit":
-        return cls(int(row["Offset"]), base64.b64decode(row["New"]), base64.b64decode(row["Old"]))
+        """Read what :meth:`to_json` gave; raises ValueError or KeyError for anything else."""
+        new, old = (base64.b64decode(row[name], validate=True) for name in ("New", "Old"))
+        return cls(int(row["Offset"]), new, old)
 
 
 def _text(raw: bytes) -> str:
@@ -40,14 +43,15 @@ def tagged_size(received_size: int, edits: Iterable[Edit]) -> int:
 def read_tagged(source: BinaryIO, edits: Sequence[Edit], chunk: int = CHUNK) -> Iterator[bytes]:
     """Yield the tagged object from the received file, in pieces of at most ``chunk`` bytes or one edit.
 
-    Raises ValueError if the bytes that an edit replaces are not those it names.
+    ``source`` stands at the file's first byte. Raises ValueError if the bytes that an edit replaces are not those
+    it names, or if the edits are out of order.
     """
     written = 0
     for edit in edits:
         for piece in _copy(source, edit.offset - written, chunk):
             written += len(piece)
             yield piece
-        if source.read(len(edit.old)) != edit.old:
+        if _exactly(source, len(edit.old)) != edit.old:
             raise ValueError(f"edit at {edit.offset} does not fit the received bytes")
         written += len(edit.new)
         yield edit.new
@@ -55,13 +59,16 @@ def read_tagged(source: BinaryIO, edits: Sequence[Edit], chunk: int = CHUNK) -> 
 
 
 def read_untagged(source: BinaryIO, edits: Sequence[Edit], chunk: int = CHUNK) -> Iterator[bytes]:
-    """Yield the received object from the tagged one; raises ValueError if an edit is not found in it."""
+    """Yield the received object from the tagged one; raises ValueError if an edit is not found in it.
+
+    ``source`` stands at the object's first byte; it may be a network stream, which returns less than it was asked for.
+    """
     position = 0
     for edit in edits:
         for piece in _copy(source, edit.offset - position, chunk):
             position += len(piece)
             yield piece
-        if source.read(len(edit.new)) != edit.new:
+        if _exactly(source, len(edit.new)) != edit.new:
             raise ValueError(f"edit at {edit.offset} is not in the tagged object")
         position += len(edit.new)
         if edit.old:
@@ -69,7 +76,16 @@ def read_untagged(source: BinaryIO, edits: Sequence[Edit], chunk: int = CHUNK) -
     yield from _copy(source, None, chunk)
 
 
+def _exactly(source: BinaryIO, count: int) -> bytes:
+    raw = b""
+    while len(raw) < count and (piece := source.read(count - len(raw))):
+        raw += piece
+    return raw
+
+
 def _copy(source: BinaryIO, count: int | None, chunk: int) -> Iterator[bytes]:
+    if count is not None and count < 0:
+        raise ValueError("edits are out of order or overlap")
     while count is None or count > 0:
         piece = source.read(chunk if count is None else min(chunk, count))
         if not piece:

@@ -41,9 +41,8 @@ def find_block(walk: Walk, outline: Outline) -> Block:
         number = element.tag & 0xFFFF
         # Elements whose block nobody reserved take it too: they must not become ours.
         taken.add(number if number in BLOCKS else number >> 8)
-        if number in BLOCKS and not element.undefined and element.length <= 2 * len(CREATOR):
-            if walk.value(element).strip(b" \0") == CREATOR.encode("ascii"):
-                ours.append(element)
+        if number in BLOCKS and _is_ours(walk, element):
+            ours.append(element)
     if len(ours) > 1:
         raise fault(Reason.TWO_BLOCKS, ours[1].offset)
     if ours:
@@ -54,3 +53,9 @@ def find_block(walk: Walk, outline: Outline) -> Block:
     if free is None:
         raise fault(Reason.NO_BLOCK)
     return Block(free)
+
+
+def _is_ours(walk: Walk, creator: Element) -> bool:
+    if creator.undefined or creator.length > 2 * len(CREATOR):
+        return False
+    return walk.value(creator).strip(b" \0") == CREATOR.encode("ascii")

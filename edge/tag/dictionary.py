@@ -2,19 +2,19 @@
 
 from typing import Final
 
+from pydicom.datadict import add_private_dict_entries
+
 GROUP: Final = 0x0013
 CREATOR: Final = "ATRI EDGE 1.0"
 
-#: Element within the block: (VR, VM, name). LO and not UI: FileID.ScanID looks like a UID but is under no registered root.
+#: Element within the block: VR, VM, name, retired. LO and not UI: FileID.ScanID looks like a UID, but no root is ours.
 ENTRIES: Final = {
-    0x01: ("LO", "1", "ATRIUID"),
-    0x02: ("LO", "1", "FileID"),
-    0x03: ("LO", "1", "ScanID"),
+    0x01: ("LO", "1", "ATRIUID", ""),
+    0x02: ("LO", "1", "FileID", ""),
+    0x03: ("LO", "1", "ScanID", ""),
 }
 
 
 def register() -> None:
     """Teach pydicom the block, so that an implicit VR reader sees LO and not UN; may be called again."""
-    from pydicom.datadict import add_private_dict_entries
-
     add_private_dict_entries(CREATOR, {GROUP << 16 | 0x1000 | n: entry for n, entry in ENTRIES.items()})

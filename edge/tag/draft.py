@@ -1,6 +1,7 @@
 """A draft: changes to one received file, gathered, their group lengths settled, turned into edits."""
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from edge.contract.edits import Edit
@@ -22,6 +23,7 @@ class Change:
 
     @property
     def growth(self) -> int:
+        """By how many bytes the object grows."""
         return len(self.new) - self.length
 
 
@@ -42,15 +44,15 @@ class Draft:
         else:
             self._changes.append(Change(there.offset, tag, there.end - there.offset, new))
 
-    def items(self, tag: int) -> tuple[Encoding, list[Element]]:
-        """Return the items of sequence ``tag`` and the encoding inside it; none if it is not there."""
+    def items(self, tag: int) -> tuple[Encoding, Iterator[Element]]:
+        """Return the encoding inside sequence ``tag``, and its items one by one; none if it is not there."""
         there = self.outline.find(tag)
         if there is None:
-            return self.outline.encoding, []
+            return self.outline.encoding, iter(())
         if there.vr not in ("", "SQ", "UN"):
             raise fault(Reason.SEQUENCE, there.offset)
         inside = content_encoding(there.vr, self.outline.encoding)
-        return inside, list(self.walk.items(there, inside))
+        return inside, self.walk.items(there, inside)
 
     def append(self, tag: int, encoding: Encoding, item: bytes) -> None:
         """Append ``item``, written in ``encoding``, to sequence ``tag``; the sequence is made if it is not there."""

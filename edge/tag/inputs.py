@@ -7,6 +7,7 @@ from typing import Any, Self
 from edge.contract.atriuid import Atriuid
 
 MANUFACTURER = "dicom-edge"
+MAX_SH = 16  # PS3.5 6.2
 _DT = re.compile(r"\d{14}\.\d{6}\+0000", re.ASCII)  # PS3.5 6.2: 26 characters, the most a DT may have
 _LO = re.compile(r"[ -\[\]-~]{0,64}", re.ASCII)  # printable ASCII without the backslash: right in every character set
 
@@ -24,7 +25,7 @@ class TagInputs:
     coerced_at: str  # DT in UTC: YYYYMMDDHHMMSS.FFFFFF+0000
     software_version: str
     manufacturer: str = MANUFACTURER
-    edge_id: str = ""  # written as Device Serial Number of the contributing equipment; '' leaves it out
+    station_name: str = ""  # Station Name of the contributing equipment, SH; '' leaves it out
     declare_safe: bool = False  # site setting: the block is declared SAFE in (0008,0300)
     clinical_trial_issuer: str | None = None  # site setting: issuer of (0012,0071); None writes none of group 0012
 
@@ -33,9 +34,11 @@ class TagInputs:
             raise ValueError("the ATRIUID is not FileID.ScanID")
         if not _DT.fullmatch(self.coerced_at):
             raise ValueError("coerced_at is not YYYYMMDDHHMMSS.FFFFFF+0000")
-        texts = (self.software_version, self.manufacturer, self.edge_id, self.clinical_trial_issuer or "")
-        if not all(_LO.fullmatch(text) for text in texts) or len(self.atriuid) > 64:
+        texts = (self.software_version, self.manufacturer, self.station_name, self.clinical_trial_issuer or "")
+        if not all(_LO.fullmatch(text) for text in texts):
             raise ValueError("a text is not printable ASCII of at most 64 characters without a backslash")
+        if len(self.station_name) > MAX_SH:
+            raise ValueError("a station name has at most 16 characters")
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""

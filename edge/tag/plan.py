@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from edge.contract.edits import Edit
@@ -38,12 +39,14 @@ ISSUER_OF_SERIES_ID = 0x00120073
 Replaced = list[tuple[int, str, bytes]]  # tag, VR and old value
 
 
-def plan_edits(path: str, dataset_offset: int, transfer_syntax_uid: str, inputs: dict[str, Any]) -> list[dict[str, Any]]:
+def plan_edits(
+    path: str, dataset_offset: int, transfer_syntax_uid: str, inputs: dict[str, Any]
+) -> list[dict[str, Any]]:
     """Return the edits, as JSON, that tag the Part 10 file at ``path``; none if it carries this ATRIUID already.
 
     Raises TagFault when the object must be uploaded as received, with has_error.
     """
-    with open(path, "rb") as source:
+    with Path(path).open("rb") as source:
         end = os.fstat(source.fileno()).st_size
         edits = plan(source, dataset_offset, end, transfer_syntax_uid, TagInputs.from_json(inputs))
     return [edit.to_json() for edit in edits]
@@ -65,9 +68,11 @@ def plan(
     block = find_block(walk, draft.outline)
     if block.holds(inputs):
         return []
-    replaced: Replaced = [*_coercion(draft, inputs), *_clinical_trial(draft, inputs, block), *_block(draft, inputs, block)]
+    replaced: Replaced = list(_coercion(draft, inputs))
+    replaced += _clinical_trial(draft, inputs, block)
+    replaced += _block(draft, inputs, block)
     if inputs.declare_safe:
-        _declare_safe(draft, block)
+        _declare_safe(draft)
     _contributing_equipment(draft, inputs)
     if replaced:
         _original_attributes(draft, inputs, replaced)
@@ -123,7 +128,7 @@ def _block(draft: Draft, inputs: TagInputs, block: Block) -> Replaced:
     return [creator, *((block.tag(n), "LO", value) for n, value in old if value)]
 
 
-def _declare_safe(draft: Draft, block: Block) -> None:
+def _declare_safe(draft: Draft) -> None:
     """Declare the block SAFE (PS3.3 C.12.1.1.7), unless an item speaks of it already."""
     encoding, items = draft.items(PRIVATE_CHARACTERISTICS)
     for item in items:
@@ -152,8 +157,8 @@ def _contributing_equipment(draft: Draft, inputs: TagInputs) -> None:
         encode.text(encoding, 0x00080104, "LO", "Modifying Equipment"),
     )
     content = [encode.text(encoding, 0x00080070, "LO", inputs.manufacturer)]
-    if inputs.edge_id:
-        content.append(encode.text(encoding, 0x00181000, "LO", inputs.edge_id))
+    if inputs.station_name:
+        content.append(encode.text(encoding, 0x00081010, "SH", inputs.station_name))
     content += [
         encode.text(encoding, 0x00181020, "LO", inputs.software_version),
         encode.text(encoding, 0x0018A002, "DT", inputs.coerced_at),

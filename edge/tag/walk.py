@@ -20,8 +20,10 @@ SEQUENCE_DELIMITER: Final = 0xFFFEE0DD
 PIXEL_DATA: Final = 0x7FE00010
 
 # PS3.5 7.1.2: these carry 16-bit lengths; every other VR, also one of a later edition, has a 32-bit length.
-SHORT: Final = frozenset("AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split())
-LONG: Final = frozenset("OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
+_TEXT = ("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UI")
+_NUMBER = ("AT", "FD", "FL", "SL", "SS", "UL", "US")
+SHORT: Final = frozenset((*_TEXT, *_NUMBER))
+LONG: Final = frozenset(("OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"))
 
 
 class Reason(StrEnum):
@@ -65,6 +67,7 @@ class Encoding:
 
     @property
     def order(self) -> str:
+        """The byte order, as :mod:`struct` writes it."""
         return ">" if self.big_endian else "<"
 
 
@@ -96,6 +99,7 @@ class Element:
 
     @property
     def length(self) -> int:
+        """Bytes of the value, without a delimiter."""
         return self.value_end - self.value_offset
 
 

@@ -1,0 +1,163 @@
+"""The index stage: read the header, judge it, put the instance into its study's generation and into SQL.
+
+RECEIVED -> INDEXED | DUPLICATE | PARKED.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from edge.contract.uids import is_valid_uid
+from edge.contract.states import State
+from edge.errors import EdgeError, ParseFault, WorkerDied
+from edge.events import Event, log
+from edge.index.writer import IndexRow
+from edge.journal.journal import Journal
+from edge.journal.rows import Generation, Instance
+from edge.parse.pool import ParsePool
+from edge.spool.spool import Spool
+
+_BATCH = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerationLimits:
+    """When a generation is full (D4)."""
+
+    most_instances: int
+    most_bytes: int
+
+
+class RowWriter(Protocol):
+    """What this stage needs of the SQL index."""
+
+    def record(self, rows: Sequence[IndexRow]) -> None:
+        """Upsert; raises IndexAway."""
+
+
+class IndexStage:
+    """Move instances from RECEIVED to INDEXED, or beside the line."""
+
+    name = "index"
+
+    def __init__(
+        self, *, journal: Journal, spool: Spool, pool: ParsePool, writer: RowWriter, limits: GenerationLimits
+    ) -> None:
+        self._journal = journal
+        self._spool = spool
+        self._pool = pool
+        self._writer = writer
+        self._limits = limits
+
+    def step(self) -> bool:
+        """Settle the oldest received instances in one journal transaction."""
+        batch = self._journal.instances(State.RECEIVED, _BATCH)
+        if not batch:
+            return False
+        readings = [(instance, self._read(instance)) for instance in batch]
+        duplicates: list[tuple[Instance, str]] = []
+        opened: list[Generation] = []
+        with self._journal.transaction():
+            rows = []
+            for instance, reading in readings:
+                twin = self._find_held_twin(instance)
+                if twin is not None:
+                    self._journal.record_duplicate(instance.ulid, twin)
+                    duplicates.append((instance, twin))
+                    continue
+                fault = reading if isinstance(reading, EdgeError) else judge(instance, reading)
+                if fault is None and (rival := self._journal.find_rival(instance)) is not None:
+                    fault = ParseFault(
+                        "another object with this SOP Instance UID and other bytes is already held",
+                        hint=f"compare it with {rival.ulid}; both are kept",
+                    )
+                if fault is not None or isinstance(reading, EdgeError):
+                    self._park(instance, fault or reading)
+                    continue
+                generation = self._settle(instance, reading)
+                if generation.opened:
+                    opened.append(generation)
+                rows.append(self._row(instance, reading))
+            if rows:
+                self._writer.record(rows)  # IndexAway undoes the transaction: the whole step is taken again
+        for instance, twin in duplicates:
+            self._spool.remove(instance.ulid)  # its twin's bytes are held, see _find_held_twin (I3)
+            log(Event.DUPLICATE, "the same instance again, already held", ulid=instance.ulid, of=twin)
+        for generation in opened:
+            log(
+                Event.GENERATION_OPENED, "a generation was opened",
+                job_id=generation.job_id, study_instance_uid=generation.study_instance_uid,
+            )
+        return True
+
+    def _read(self, instance: Instance) -> dict[str, dict[str, Any]] | EdgeError:
+        path = self._spool.path_of(instance.ulid)
+        if not path.exists():
+            return ParseFault("the spool file is missing", hint="look for it in a backup of SPOOL_DIR, then retry")
+        try:
+            found = self._pool.call(
+                "edge.index.header:read_header",
+                path=str(path),
+                dataset_offset=instance.dataset_offset,
+                transfer_syntax_uid=instance.transfer_syntax_uid,
+            )
+        except (ParseFault, WorkerDied) as e:
+            return e
+        return dict(found["attributes"])
+
+    def _find_held_twin(self, instance: Instance) -> str | None:
+        twin = self._journal.find_twin(instance)
+        if twin is None or not (twin.state is State.RELEASED or self._spool.path_of(twin.ulid).exists()):
+            return None
+        return twin.ulid
+
+    def _settle(self, instance: Instance, attributes: dict[str, dict[str, Any]]) -> Generation:
+        return self._journal.record_indexed(
+            instance.ulid,
+            study_instance_uid=attributes["Study"]["StudyInstanceUID"],
+            series_instance_uid=attributes["Series"]["SeriesInstanceUID"],
+            attributes=attributes,
+            most_instances=self._limits.most_instances,
+            most_bytes=self._limits.most_bytes,
+        )
+
+    def _park(self, instance: Instance, fault: EdgeError) -> None:
+        self._journal.record_parked(instance.ulid, str(fault), fault.hint)
+        log(Event.PARKED, f"parked: {fault}", level=logging.WARNING, ulid=instance.ulid, hint=fault.hint)
+
+    def _row(self, instance: Instance, attributes: dict[str, dict[str, Any]]) -> IndexRow:
+        return IndexRow(
+            ulid=instance.ulid,
+            attributes=attributes,
+            transfer_syntax_uid=instance.transfer_syntax_uid,
+            size=instance.size,
+            sha256=instance.received_sha256,
+            calling_ae_title=instance.calling_ae_title,
+            called_ae_title=instance.called_ae_title,
+            received_at=instance.received_at,
+            spool_path=str(self._spool.path_of(instance.ulid)),
+        )
+
+
+def judge(instance: Instance, attributes: dict[str, dict[str, Any]]) -> ParseFault | None:
+    """Tell why an instance whose header was read cannot go on (D1, D4); None if it can."""
+    found = {
+        "StudyInstanceUID": attributes["Study"].get("StudyInstanceUID"),
+        "SeriesInstanceUID": attributes["Series"].get("SeriesInstanceUID"),
+        "SOPInstanceUID": attributes["Instance"].get("SOPInstanceUID"),
+        "SOPClassUID": attributes["Instance"].get("SOPClassUID"),
+    }
+    missing = [name for name, uid in found.items() if not uid]
+    if missing:
+        return ParseFault(f"the dataset has no {', '.join(missing)}", hint="the sender must be mended; then send again")
+    malformed = [name for name, uid in found.items() if not is_valid_uid(str(uid))]
+    if malformed:
+        return ParseFault(
+            f"malformed UID in {', '.join(malformed)} (PS3.5 9.1)", hint="the sender must be mended; then send again"
+        )
+    if found["SOPInstanceUID"] != instance.sop_instance_uid:
+        return ParseFault("SOP Instance UID differs between command and dataset", hint="tell the sender's vendor")
+    if found["SOPClassUID"] != instance.sop_class_uid:
+        return ParseFault("SOP Class UID differs between command and dataset", hint="tell the sender's vendor")
+    return None

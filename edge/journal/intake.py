@@ -1,0 +1,79 @@
+"""Intake: enter what was received into the journal, after the answer, many to a commit (design D3).
+
+The file describes itself, so the answer need not wait for this; what is not entered when the power goes, recovery
+enters from the files.
+"""
+
+import logging
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+
+from edge.events import Event, log
+from edge.journal.journal import Journal
+from edge.spool.arrival import Received
+
+_MOST = 512  # entries to a commit
+
+
+class Intake:
+    """One thread that drains a queue of received instances into the journal."""
+
+    def __init__(self, journal: Journal, *, on_entered: Callable[[], None], retry_seconds: float = 1.0) -> None:
+        self._journal = journal
+        self._on_entered = on_entered
+        self._retry_seconds = retry_seconds
+        self._queue: queue.SimpleQueue[Received | None] = queue.SimpleQueue()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
+
+    def start(self) -> None:
+        """Begin to drain."""
+        self._thread.start()
+
+    def put(self, received: Received) -> None:
+        """Hand one over; never blocks (it is called on the receive path)."""
+        self._queue.put(received)
+
+    def stop(self, timeout: float) -> bool:
+        """Enter what is waiting, then end; False if time ran out (recovery enters the rest)."""
+        self._stopping.set()
+        self._queue.put(None)
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while True:
+            batch, last = self._take()
+            while batch:
+                try:
+                    self._journal.record_received(batch)
+                except sqlite3.Error as e:
+                    # Nothing is lost: the files are the truth. Try again until it works or we are told to stop.
+                    log(
+                        Event.JOURNAL_BEHIND, "the journal cannot be written; received instances wait",
+                        level=logging.ERROR, waiting=len(batch) + self._queue.qsize(), error=type(e).__name__,
+                    )
+                    if self._stopping.wait(self._retry_seconds):
+                        return
+                    continue
+                self._on_entered()
+                break
+            if last:
+                return
+
+    def _take(self) -> tuple[list[Received], bool]:
+        first = self._queue.get()
+        if first is None:
+            return [], True
+        batch = [first]
+        while len(batch) < _MOST:
+            try:
+                item = self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if item is None:
+                return batch, True
+            batch.append(item)
+        return batch, False

@@ -1,0 +1,324 @@
+"""The journal's verbs: every change of an instance's state, a generation, an ATRIUID or a message is made here.
+
+Each ``record_`` verb writes ledger entries and projections in one transaction and checks that the move is legal
+(:data:`edge.contract.states.MOVES`). Doing one again is refused or changes nothing; recovery relies on it (I4).
+"""
+
+import json
+import uuid
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from edge.contract.atriuid import FILE_IDS_PER_EDGE, Atriuid, file_id
+from edge.contract.envelope import Kind
+from edge.contract.states import MOVES, State
+from edge.errors import JournalError
+from edge.journal.ledger import Ledger, Transaction
+from edge.journal.rows import Generation, Instance, Message, Tag, generation_row, instance_row, message_row
+from edge.spool.arrival import Received
+
+
+class Journal(Ledger):
+    """All of the edge's memory beyond the files themselves."""
+
+    # -- received ---------------------------------------------------------------------------------------------
+
+    def record_received(self, batch: Iterable[Received]) -> int:
+        """Enter what the spool holds; those entered before are passed over. Returns how many were new."""
+        new = 0
+        with self.transaction() as tx:
+            for r in batch:
+                cursor = tx.execute(
+                    "INSERT OR IGNORE INTO instance (ulid, state, sop_class_uid, sop_instance_uid,"
+                    " transfer_syntax_uid, calling_ae_title, called_ae_title, association_id, received_at, size,"
+                    " dataset_offset, received_sha256, moved_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    r.ulid, State.RECEIVED, r.request.sop_class_uid, r.request.sop_instance_uid,
+                    r.request.transfer_syntax_uid, r.request.calling_ae_title, r.request.called_ae_title,
+                    r.request.association_id, r.record.received_at, r.size, r.dataset_offset, r.record.sha256, tx.at,
+                )
+                if cursor.rowcount:
+                    new += 1
+                    tx.append(
+                        State.RECEIVED, r.ulid,
+                        sop_instance_uid=r.request.sop_instance_uid, sop_class_uid=r.request.sop_class_uid,
+                        transfer_syntax_uid=r.request.transfer_syntax_uid, peer=r.request.peer,
+                        calling_ae_title=r.request.calling_ae_title, called_ae_title=r.request.called_ae_title,
+                        association_id=r.request.association_id, received_at=r.record.received_at,
+                        length=r.record.length, sha256=r.record.sha256,
+                    )
+        return new
+
+    def known_ulids(self) -> set[str]:
+        """Return every ULID that was ever entered."""
+        return {row["ulid"] for row in self.query("SELECT ulid FROM instance")}
+
+    # -- indexed ----------------------------------------------------------------------------------------------
+
+    def find_twin(self, instance: Instance) -> Instance | None:
+        """Return the instance already settled with the same UID, syntax and digest, if there is one (D4)."""
+        rows = self.query(
+            "SELECT * FROM instance WHERE sop_instance_uid = ? AND received_sha256 = ? AND transfer_syntax_uid = ?"
+            " AND ulid <> ? AND state NOT IN (?, ?) ORDER BY ulid LIMIT 1",
+            instance.sop_instance_uid, instance.received_sha256, instance.transfer_syntax_uid,
+            instance.ulid, State.RECEIVED, State.DUPLICATE,
+        )
+        return instance_row(rows[0]) if rows else None
+
+    def find_rival(self, instance: Instance) -> Instance | None:
+        """Return the instance that already stands in the line with the same UID and another digest (D4)."""
+        rows = self.query(
+            "SELECT * FROM instance WHERE sop_instance_uid = ? AND ulid <> ?"
+            " AND (received_sha256 <> ? OR transfer_syntax_uid <> ?)"
+            " AND state NOT IN (?, ?, ?) ORDER BY ulid LIMIT 1",
+            instance.sop_instance_uid, instance.ulid, instance.received_sha256, instance.transfer_syntax_uid,
+            State.RECEIVED, State.DUPLICATE, State.PARKED,
+        )
+        return instance_row(rows[0]) if rows else None
+
+    def record_duplicate(self, ulid: str, of: str) -> None:
+        """The same bytes are already held as ``of``."""
+        with self.transaction() as tx:
+            self._move(tx, ulid, State.DUPLICATE, of=of)
+
+    def record_indexed(
+        self,
+        ulid: str,
+        *,
+        study_instance_uid: str,
+        series_instance_uid: str,
+        attributes: dict[str, dict[str, Any]],
+        most_instances: int,
+        most_bytes: int,
+    ) -> Generation:
+        """Put the instance into its study's open generation, opening one where there is none or it is full (D4)."""
+        with self.transaction() as tx:
+            size = tx.execute("SELECT size FROM instance WHERE ulid = ?", ulid).fetchone()["size"]
+            row = tx.execute(
+                "SELECT * FROM generation WHERE study_instance_uid = ? AND closed_at IS NULL", study_instance_uid
+            ).fetchone()
+            if row and (row["instances"] >= most_instances or row["bytes"] + size > most_bytes):
+                self._close(tx, row["job_id"], "full")
+                row = None
+            if row:
+                job_id, opened = row["job_id"], False
+            else:
+                job_id, opened = str(uuid.uuid4()), True
+                tx.execute(
+                    "INSERT INTO generation (job_id, study_instance_uid, opened_at) VALUES (?, ?, ?)",
+                    job_id, study_instance_uid, tx.at,
+                )
+                tx.append("GENERATION_OPENED", None, job_id=job_id, study_instance_uid=study_instance_uid)
+                body = {"JobId": job_id, "StudyInstanceUID": study_instance_uid, "OpenedAt": tx.at}
+                self._post(tx, Kind.INCOMING, job_id, body)
+            tx.execute(
+                "UPDATE generation SET instances = instances + 1, bytes = bytes + ? WHERE job_id = ?", size, job_id
+            )
+            self._move(
+                tx, ulid, State.INDEXED,
+                columns={
+                    "study_instance_uid": study_instance_uid, "series_instance_uid": series_instance_uid,
+                    "job_id": job_id, "attributes": json.dumps(attributes),
+                },
+                study_instance_uid=study_instance_uid, series_instance_uid=series_instance_uid, job_id=job_id,
+            )
+            found = tx.execute("SELECT * FROM generation WHERE job_id = ?", job_id).fetchone()
+        return generation_row(found, opened=opened)
+
+    # -- tagged -----------------------------------------------------------------------------------------------
+
+    def issue_atriuid(self, study_instance_uid: str, series_instance_uid: str, *, edge_number: int) -> Atriuid:
+        """Return the series' ATRIUID, issuing it in one transaction if it has none yet (P023, P027, I4)."""
+        with self.transaction() as tx:
+            row = tx.execute("SELECT file_id FROM file_id WHERE study_instance_uid = ?", study_instance_uid).fetchone()
+            if row:
+                number = int(row["file_id"])
+            else:
+                last = tx.execute("SELECT max(file_id) AS last FROM file_id").fetchone()["last"]
+                base = edge_number * FILE_IDS_PER_EDGE
+                number = file_id(edge_number, (last - base if last else 0) + 1)
+                tx.execute("INSERT INTO file_id VALUES (?, ?)", study_instance_uid, number)
+                tx.append("FILE_ID_ISSUED", None, file_id=number, study_instance_uid=study_instance_uid)
+            row = tx.execute(
+                "SELECT scan_id FROM scan_id WHERE file_id = ? AND series_instance_uid = ?", number, series_instance_uid
+            ).fetchone()
+            if row:
+                return Atriuid(number, int(row["scan_id"]))
+            last = tx.execute("SELECT max(scan_id) AS last FROM scan_id WHERE file_id = ?", number).fetchone()["last"]
+            scan = (last or 0) + 1
+            tx.execute("INSERT INTO scan_id VALUES (?, ?, ?)", number, series_instance_uid, scan)
+            tx.append(
+                "SCAN_ID_ISSUED", None, file_id=number, scan_id=scan, series_instance_uid=series_instance_uid
+            )
+            return Atriuid(number, scan)
+
+    def record_tag_inputs(self, ulid: str, atriuid: Atriuid, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Keep what will be written, before it is (D5); return what was kept first, if it was kept before."""
+        with self.transaction() as tx:
+            row = tx.execute("SELECT tag_inputs FROM instance WHERE ulid = ?", ulid).fetchone()
+            if row["tag_inputs"]:
+                return dict(json.loads(row["tag_inputs"]))
+            tx.execute(
+                "UPDATE instance SET tag_inputs = ?, file_id = ?, scan_id = ? WHERE ulid = ?",
+                json.dumps(inputs), atriuid.file_id, atriuid.scan_id, ulid,
+            )
+            tx.append("TAG_INPUTS", ulid, atriuid=str(atriuid), inputs=inputs)
+        return inputs
+
+    def record_tagged(self, ulid: str, tag: Tag) -> None:
+        """The edits and the digests of the object that will be uploaded."""
+        with self.transaction() as tx:
+            self._move(tx, ulid, State.TAGGED, columns={"tag": json.dumps(tag.to_json())}, **tag.to_json())
+
+    # -- uploaded, announced, released --------------------------------------------------------------------------
+
+    def record_uploaded(self, ulid: str, *, key: str, version_id: str | None, size: int, crc64nvme: str) -> None:
+        """The store itself confirmed size and checksum of what it holds (D6)."""
+        proof = {"key": key, "version_id": version_id, "size": size, "crc64nvme": crc64nvme}
+        with self.transaction() as tx:
+            self._move(tx, ulid, State.UPLOADED, columns={"stored": json.dumps(proof)}, **proof)
+
+    def record_parked_copy(self, ulid: str, *, key: str, version_id: str | None, crc64nvme: str) -> None:
+        """A parked instance now also lies in the store, as received (D4)."""
+        proof = {"key": key, "version_id": version_id, "crc64nvme": crc64nvme}
+        with self.transaction() as tx:
+            tx.execute("UPDATE instance SET parked_stored = ? WHERE ulid = ?", json.dumps(proof), ulid)
+            tx.append("PARKED_COPY", ulid, **proof)
+
+    def close_generation(self, job_id: str, reason: str) -> None:
+        """Close an open generation; later instances of its study open the next."""
+        with self.transaction() as tx:
+            self._close(tx, job_id, reason)
+
+    def record_manifest(self, job_id: str, body: dict[str, Any]) -> None:
+        """The manifest is in the store; its message goes to the outbox in the same transaction."""
+        with self.transaction() as tx:
+            done = tx.execute(
+                "UPDATE generation SET manifest_at = ? WHERE job_id = ? AND manifest_at IS NULL", tx.at, job_id
+            )
+            if done.rowcount:
+                tx.append("MANIFEST_STORED", None, job_id=job_id, **{k: v for k, v in body.items() if k != "JobId"})
+                self._post(tx, Kind.COMPLETED, job_id, body)
+
+    def record_sent(self, message: Message, queue_id: str) -> None:
+        """The queue accepted a message; a manifest's makes its instances ANNOUNCED."""
+        with self.transaction() as tx:
+            done = tx.execute(
+                "UPDATE outbox SET sent_at = ?, queue_id = ? WHERE message_id = ? AND sent_at IS NULL",
+                tx.at, queue_id, message.message_id,
+            )
+            if not done.rowcount:
+                return
+            tx.append("MESSAGE_SENT", None, message_id=message.message_id, queue_id=queue_id, message_kind=message.kind)
+            if message.kind == Kind.COMPLETED:
+                tx.execute("UPDATE generation SET announced_at = ? WHERE job_id = ?", tx.at, message.job_id)
+                ulids = tx.execute(
+                    "SELECT ulid FROM instance WHERE job_id = ? AND state = ?", message.job_id, State.UPLOADED
+                ).fetchall()
+                for row in ulids:
+                    self._move(tx, row["ulid"], State.ANNOUNCED, message_id=message.message_id)
+
+    def record_released(self, ulid: str, proof: dict[str, Any]) -> None:
+        """The local bytes may go now: the store was asked again and holds them (I3)."""
+        with self.transaction() as tx:
+            self._move(tx, ulid, State.RELEASED, **proof)
+
+    # -- parked -------------------------------------------------------------------------------------------------
+
+    def record_parked(self, ulid: str, reason: str, hint: str) -> None:
+        """Put the instance beside the line; neither text carries patient data."""
+        with self.transaction() as tx:
+            self._move(
+                tx, ulid, State.PARKED, columns={"reason": reason, "hint": hint}, reason=reason, hint=hint
+            )
+
+    def record_retried(self, ulid: str) -> None:
+        """Send a parked instance through the line again; raises JournalError if it is not parked."""
+        with self.transaction() as tx:
+            self._move(
+                tx, ulid, State.RECEIVED,
+                columns={"reason": None, "hint": None, "job_id": None, "tag": None, "stored": None, "attributes": None},
+                retried=True,
+            )
+
+    # -- the outbox ---------------------------------------------------------------------------------------------
+
+    def post(self, kind: Kind, body: dict[str, Any]) -> None:
+        """Put a message into the outbox; of STATUS only the newest unsent one is kept."""
+        with self.transaction() as tx:
+            if kind is Kind.STATUS:
+                tx.execute("DELETE FROM outbox WHERE kind = ?", Kind.STATUS)
+            self._post(tx, kind, None, body)
+
+    def unsent_messages(self, most: int = 100) -> list[Message]:
+        """Return the outbox, oldest first."""
+        rows = self.query("SELECT * FROM outbox WHERE sent_at IS NULL ORDER BY made_at, rowid LIMIT ?", most)
+        return [message_row(row) for row in rows]
+
+    # -- questions ----------------------------------------------------------------------------------------------
+
+    def instances(self, state: State, most: int = 1000) -> list[Instance]:
+        """Return the oldest instances in ``state``."""
+        rows = self.query("SELECT * FROM instance WHERE state = ? ORDER BY ulid LIMIT ?", state, most)
+        return [instance_row(row) for row in rows]
+
+    def instance(self, ulid: str) -> Instance | None:
+        """Return one instance."""
+        rows = self.query("SELECT * FROM instance WHERE ulid = ?", ulid)
+        return instance_row(rows[0]) if rows else None
+
+    def instances_of(self, job_id: str) -> list[Instance]:
+        """Return all instances that were put into a generation, whatever became of them."""
+        rows = self.query("SELECT * FROM instance WHERE job_id = ? ORDER BY ulid", job_id)
+        return [instance_row(row) for row in rows]
+
+    def counts(self) -> dict[State, int]:
+        """Return how many instances are in each state."""
+        rows = self.query("SELECT state, count(*) AS n FROM instance GROUP BY state")
+        found = {row["state"]: row["n"] for row in rows}
+        return {state: found.get(state, 0) for state in State}
+
+    def generations(self, where: str = "announced_at IS NULL", *values: Any, most: int = 1000) -> list[Generation]:
+        """Return generations, oldest first; ``where`` is a condition of ours, never text from outside."""
+        rows = self.query(f"SELECT * FROM generation WHERE {where} ORDER BY opened_at LIMIT {most:d}", *values)
+        return [generation_row(row) for row in rows]
+
+    def parked(self, most: int = 1000) -> list[Instance]:
+        """Return the parked instances, newest first."""
+        rows = self.query("SELECT * FROM instance WHERE state = ? ORDER BY moved_at DESC LIMIT ?", State.PARKED, most)
+        return [instance_row(row) for row in rows]
+
+    # -- how it is done -----------------------------------------------------------------------------------------
+
+    def _move(
+        self, tx: Transaction, ulid: str, to: State, *, columns: dict[str, Any] | None = None, **body: Any
+    ) -> None:
+        row = tx.execute("SELECT state FROM instance WHERE ulid = ?", ulid).fetchone()
+        if row is None:
+            raise JournalError(f"no instance {ulid} in the journal", hint="list them with: dicom-edge parked")
+        here = State(row["state"])
+        if to not in MOVES[here]:
+            raise JournalError(f"instance {ulid} is {here} and cannot become {to}")
+        values = {"state": to, "moved_at": tx.at, **(columns or {})}
+        assignments = ", ".join(f"{name} = ?" for name in values)
+        tx.execute(f"UPDATE instance SET {assignments} WHERE ulid = ?", *values.values(), ulid)  # our own names
+        tx.append(to, ulid, was=here, **body)
+
+    def _close(self, tx: Transaction, job_id: str, reason: str) -> None:
+        done = tx.execute(
+            "UPDATE generation SET closed_at = ?, close_reason = ? WHERE job_id = ? AND closed_at IS NULL",
+            tx.at, reason, job_id,
+        )
+        if done.rowcount:
+            tx.append("GENERATION_CLOSED", None, job_id=job_id, reason=reason)
+
+    def _post(self, tx: Transaction, kind: Kind, job_id: str | None, body: dict[str, Any]) -> None:
+        tx.execute(
+            "INSERT INTO outbox (message_id, kind, job_id, body, made_at) VALUES (?, ?, ?, ?, ?)",
+            str(uuid.uuid4()), kind, job_id, json.dumps(body), tx.at,
+        )
+
+
+def oldest_received(instances: Sequence[Instance]) -> datetime | None:
+    """Return when the oldest of these was received."""
+    return min((i.received_at for i in instances), default=None)

@@ -1,0 +1,139 @@
+"""The custody ledger: entries chained by hash, in one SQLite file with synchronous=FULL (design D3)."""
+
+import hashlib
+import json
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from edge.contract.manifest import timestamp
+from edge.errors import JournalError
+from edge.journal.schema import SCHEMA, SCHEMA_VERSION
+
+GENESIS = "0" * 64
+_BUSY_MS = 60_000
+
+
+def entry_hash(prev: str, seq: int, at: str, ulid: str | None, kind: str, body: str) -> str:
+    """Return the hash that chains one entry to the one before."""
+    return hashlib.sha256(json.dumps([prev, seq, at, ulid, kind, body]).encode()).hexdigest()
+
+
+class Transaction:
+    """One atomic group of entries and projection changes; committed, and flushed, by :meth:`Ledger.transaction`."""
+
+    def __init__(self, connection: sqlite3.Connection, at: str) -> None:
+        self._connection = connection
+        self.at = at
+        row = connection.execute("SELECT seq, hash FROM entry ORDER BY seq DESC LIMIT 1").fetchone()
+        self._seq, self._hash = (row[0], row[1]) if row else (0, GENESIS)
+
+    def append(self, kind: str, ulid: str | None, **body: Any) -> None:
+        """Add one entry to the ledger."""
+        text = json.dumps(body, sort_keys=True, separators=(",", ":"))
+        self._seq += 1
+        prev, self._hash = self._hash, entry_hash(self._hash, self._seq, self.at, ulid, kind, text)
+        self.execute(
+            "INSERT INTO entry (seq, at, ulid, kind, body, prev, hash) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            self._seq, self.at, ulid, kind, text, prev, self._hash,
+        )
+
+    def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+        """Run one statement of a projection."""
+        return self._connection.execute(sql, values)
+
+
+class Ledger:
+    """The journal's file. One writer at a time, across threads and processes; readers are never blocked (WAL)."""
+
+    def __init__(self, path: Path, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self.path = path
+        self._now = now
+        self._lock = threading.RLock()
+        self._local = threading.local()
+        self._connections: list[sqlite3.Connection] = []
+        try:
+            self._writer = self._connect()
+            self._ensure_schema()
+        except sqlite3.DatabaseError as e:
+            raise JournalError(
+                f"the journal {path} cannot be opened ({e})",
+                hint="move it away and start again: it is rebuilt from the spool; keep the old file",
+            ) from e
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self.path, timeout=_BUSY_MS / 1000, isolation_level=None, check_same_thread=False
+        )
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA foreign_keys=ON")
+        self._connections.append(connection)
+        return connection
+
+    def _ensure_schema(self) -> None:
+        version = self._writer.execute("PRAGMA user_version").fetchone()[0]
+        if version > SCHEMA_VERSION:
+            raise JournalError(
+                f"the journal is of version {version}, this software reads up to {SCHEMA_VERSION}",
+                hint="start the newer version again; a downgrade would misread it",
+            )
+        if version == 0:
+            self._writer.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """Group entries and changes; durable when the (outermost) block has ended, undone if it raises.
+
+        Verbs called inside a block join it, so that a stage can settle many instances with one flush.
+        """
+        current: Transaction | None = getattr(self._local, "transaction", None)
+        if current is not None:
+            yield current
+            return
+        with self._lock:
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                self._local.transaction = Transaction(self._writer, timestamp(self._now()))
+                yield self._local.transaction
+                self._writer.execute("COMMIT")
+            except BaseException:
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
+                raise
+            finally:
+                self._local.transaction = None
+
+    def query(self, sql: str, *values: Any) -> list[sqlite3.Row]:
+        """Read on this thread's own connection; inside a transaction, what it has changed so far."""
+        current: Transaction | None = getattr(self._local, "transaction", None)
+        if current is not None:
+            return current.execute(sql, *values).fetchall()
+        connection = getattr(self._local, "connection", None)
+        if connection is None:
+            with self._lock:
+                connection = self._local.connection = self._connect()
+        return connection.execute(sql, values).fetchall()  # type: ignore[no-any-return]  # threading.local is untyped
+
+    def verify_chain(self) -> int:
+        """Check every entry's hash and return how many there are; raises JournalError at the first that is wrong."""
+        prev, count = GENESIS, 0
+        for row in self.query("SELECT seq, at, ulid, kind, body, prev, hash FROM entry ORDER BY seq"):
+            count += 1
+            expected = entry_hash(prev, row["seq"], row["at"], row["ulid"], row["kind"], row["body"])
+            if row["seq"] != count or row["prev"] != prev or row["hash"] != expected:
+                raise JournalError(f"the custody ledger is broken at entry {row['seq']}", hint="restore its copy")
+            prev = row["hash"]
+        return count
+
+    def close(self) -> None:
+        """Close every connection; a later use fails."""
+        with self._lock:
+            for connection in self._connections:
+                connection.close()
+            self._connections.clear()

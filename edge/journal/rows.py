@@ -1,0 +1,126 @@
+"""What the journal hands out: frozen values, one per row."""
+
+import json
+import sqlite3
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from edge.contract.edits import Edit
+from edge.contract.states import State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tag:
+    """What will be uploaded: the edits, and size and digests of the object they make."""
+
+    edits: tuple[Edit, ...]
+    size: int
+    crc64nvme: str
+    sha256: str
+    error: str | None = None  # why it goes up as received, with has_error
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "edits": [e.to_json() for e in self.edits],
+            "size": self.size,
+            "crc64nvme": self.crc64nvme,
+            "sha256": self.sha256,
+            "error": self.error,
+        }
+
+    @classmethod
+    def from_json(cls, row: dict[str, Any]) -> "Tag":
+        edits = tuple(Edit.from_json(e) for e in row["edits"])
+        return cls(
+            edits=edits, size=row["size"], crc64nvme=row["crc64nvme"], sha256=row["sha256"], error=row["error"]
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    """One instance as the journal knows it; what later stages add is None before."""
+
+    ulid: str
+    state: State
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    calling_ae_title: str
+    called_ae_title: str
+    association_id: str
+    received_at: datetime
+    moved_at: datetime
+    size: int  # bytes of the spool file
+    dataset_offset: int
+    received_sha256: str
+    study_instance_uid: str | None
+    series_instance_uid: str | None
+    job_id: str | None
+    attributes: dict[str, dict[str, Any]] | None
+    file_id: int | None
+    scan_id: int | None
+    tag_inputs: dict[str, Any] | None
+    tag: Tag | None
+    stored: dict[str, Any] | None
+    parked_stored: dict[str, Any] | None
+    reason: str | None
+    hint: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """One generation; ``opened`` tells that the verb which returned it has just opened it."""
+
+    job_id: str
+    study_instance_uid: str
+    opened_at: datetime
+    closed_at: datetime | None
+    close_reason: str | None
+    instances: int
+    bytes: int
+    manifest_at: datetime | None
+    announced_at: datetime | None
+    opened: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One message of the outbox."""
+
+    message_id: str
+    kind: str
+    job_id: str | None
+    body: dict[str, Any]
+    made_at: str
+
+
+def instance_row(row: sqlite3.Row) -> Instance:
+    """Return the value of one row of ``instance``."""
+    values = dict(row)
+    for name in ("attributes", "tag_inputs", "tag", "stored", "parked_stored"):
+        values[name] = json.loads(values[name]) if values[name] else None
+    values["state"] = State(values["state"])
+    values["tag"] = Tag.from_json(values["tag"]) if values["tag"] else None
+    values["received_at"] = datetime.fromisoformat(values["received_at"])
+    values["moved_at"] = datetime.fromisoformat(values["moved_at"])
+    return Instance(**values)
+
+
+def generation_row(row: sqlite3.Row, *, opened: bool = False) -> Generation:
+    """Return the value of one row of ``generation``."""
+    values = dict(row)
+    for name in ("opened_at", "closed_at", "manifest_at", "announced_at"):
+        values[name] = datetime.fromisoformat(values[name]) if values[name] else None
+    return Generation(**values, opened=opened)
+
+
+def message_row(row: sqlite3.Row) -> Message:
+    """Return the value of one row of ``outbox``."""
+    return Message(
+        message_id=row["message_id"],
+        kind=row["kind"],
+        job_id=row["job_id"],
+        body=json.loads(row["body"]),
+        made_at=row["made_at"],
+    )

@@ -1,0 +1,92 @@
+"""The journal's tables: the ledger, and the projections that stages work from.
+
+Plain SQL and PRAGMA user_version, not Alembic: the journal must open in milliseconds on a box with nothing but
+SQLite, and its ledger never changes shape: what is new goes into an entry's body.
+"""
+
+SCHEMA_VERSION = 1
+
+SCHEMA = """
+CREATE TABLE entry (
+    seq  INTEGER PRIMARY KEY,
+    at   TEXT NOT NULL,          -- ISO 8601 UTC
+    ulid TEXT,                   -- the instance, NULL where it is about something else
+    kind TEXT NOT NULL,
+    body TEXT NOT NULL,          -- canonical JSON
+    prev TEXT NOT NULL,          -- hash of the entry before
+    hash TEXT NOT NULL           -- sha256(prev, seq, at, ulid, kind, body)
+);
+CREATE INDEX entry_ulid ON entry (ulid);
+CREATE TRIGGER entry_no_update BEFORE UPDATE ON entry BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+CREATE TRIGGER entry_no_delete BEFORE DELETE ON entry BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+
+CREATE TABLE generation (
+    job_id             TEXT PRIMARY KEY,      -- uuid4 of the key
+    study_instance_uid TEXT NOT NULL,
+    opened_at          TEXT NOT NULL,
+    closed_at          TEXT,
+    close_reason       TEXT,
+    instances          INTEGER NOT NULL DEFAULT 0,
+    bytes              INTEGER NOT NULL DEFAULT 0,
+    manifest_at        TEXT,                  -- when the manifest was stored
+    announced_at       TEXT                   -- when the queue accepted its message
+);
+-- One open generation a study (D4).
+CREATE UNIQUE INDEX generation_open ON generation (study_instance_uid) WHERE closed_at IS NULL;
+CREATE INDEX generation_unannounced ON generation (job_id) WHERE announced_at IS NULL;
+
+CREATE TABLE instance (
+    ulid                TEXT PRIMARY KEY,
+    state               TEXT NOT NULL,
+    sop_class_uid       TEXT NOT NULL,
+    sop_instance_uid    TEXT NOT NULL,        -- as the command set said
+    transfer_syntax_uid TEXT NOT NULL,
+    calling_ae_title    TEXT NOT NULL,
+    called_ae_title     TEXT NOT NULL,
+    association_id      TEXT NOT NULL,
+    received_at         TEXT NOT NULL,
+    size                INTEGER NOT NULL,     -- bytes of the spool file
+    dataset_offset      INTEGER NOT NULL,
+    received_sha256     TEXT NOT NULL,
+    study_instance_uid  TEXT,
+    series_instance_uid TEXT,
+    job_id              TEXT REFERENCES generation (job_id),
+    attributes          TEXT,                 -- JSON, by level
+    file_id             INTEGER,
+    scan_id             INTEGER,
+    tag_inputs          TEXT,                 -- JSON
+    tag                 TEXT,                 -- JSON: edits, size, crc64nvme, sha256, error
+    stored              TEXT,                 -- JSON: key, version_id, at
+    parked_stored       TEXT,                 -- JSON: where a parked one was copied to
+    reason              TEXT,                 -- why it is parked
+    hint                TEXT,
+    moved_at            TEXT NOT NULL
+);
+CREATE INDEX instance_state ON instance (state, ulid);
+CREATE INDEX instance_sop ON instance (sop_instance_uid);
+CREATE INDEX instance_job ON instance (job_id, state);
+
+-- ATRIUIDs, issued once (P023, P027): the unique constraints are what makes issuing safe.
+CREATE TABLE file_id (
+    study_instance_uid TEXT PRIMARY KEY,
+    file_id            INTEGER NOT NULL UNIQUE
+);
+CREATE TABLE scan_id (
+    file_id             INTEGER NOT NULL REFERENCES file_id (file_id),
+    series_instance_uid TEXT NOT NULL,
+    scan_id             INTEGER NOT NULL,
+    PRIMARY KEY (file_id, series_instance_uid),
+    UNIQUE (file_id, scan_id)
+);
+
+CREATE TABLE outbox (
+    message_id TEXT PRIMARY KEY,
+    kind       TEXT NOT NULL,
+    job_id     TEXT,
+    body       TEXT NOT NULL,
+    made_at    TEXT NOT NULL,
+    sent_at    TEXT,
+    queue_id   TEXT                            -- the queue's own id, our proof that it was accepted
+);
+CREATE INDEX outbox_unsent ON outbox (made_at) WHERE sent_at IS NULL;
+"""

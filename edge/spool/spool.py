@@ -1,0 +1,197 @@
+"""The spool's directory: where files lie, when a new one may begin, and what start does with what it finds.
+
+    SPOOL_DIR/spool.json            which edge this spool belongs to; never changes
+    SPOOL_DIR/tmp/<ulid>.part       on the way in, not acknowledged
+    SPOOL_DIR/in/<shard>/<ulid>.dcm durable, acknowledged
+    SPOOL_DIR/torn/                 what recovery could not believe; never deleted by us
+"""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from edge.association.sink import StoreRequest
+from edge.errors import OutOfResources, SpoolError
+from edge.events import Event, log
+from edge.spool.arrival import Arrival, Received
+from edge.spool.flush import DirectoryFlusher, Flush, fsync_directory, make_directory
+from edge.spool.part10 import read_head
+from edge.spool.ulid import UlidSource, is_ulid
+
+_SHARD = 6  # characters of the ULID: a directory for about 17 minutes
+_CHUNK = 1 << 20
+MIN_FREE_INODES = 64
+MAX_THROTTLE = 1.0  # seconds a store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpoolSettings:
+    """What the spool needs to know; sizes in bytes."""
+
+    root: Path
+    reserve_bytes: int  # below this free space stores are refused with 0xA700 (STORAGE_OOR)
+    throttle_bytes: int = 0  # below this each store waits a little, so that the upload catches up (STORAGE_THROTTLE)
+    flush: Flush = Flush.FULL
+
+
+class Spool:
+    """The sink that the association room writes to, and the shelf that later stages read from."""
+
+    def __init__(
+        self,
+        settings: SpoolSettings,
+        *,
+        on_received: Callable[[Received], None],
+        ulids: UlidSource | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._pause = pause
+        self.root = settings.root
+        self._settings = settings
+        self._on_received = on_received
+        self._ulids = ulids or UlidSource()
+        self._now = now
+        self._directories = DirectoryFlusher()
+        for name in ("tmp", "in", "torn"):
+            make_directory(self.root / name)
+
+    # -- the way in -------------------------------------------------------------------------------------------
+
+    def open(self, request: StoreRequest) -> Arrival:
+        """Begin one instance; raises OutOfResources below the reserve or when the spool cannot take files."""
+        free = self._check_space()
+        if free < self._settings.throttle_bytes:
+            self._pause(self._throttle(free))
+        ulid = self._ulids.next()
+        final = self.path_of(ulid)
+        try:
+            make_directory(final.parent)
+        except OSError as e:
+            raise OutOfResources("the spool directory cannot be made", hint="check the disk of SPOOL_DIR") from e
+        return Arrival(
+            part=self.root / "tmp" / f"{ulid}.part",
+            final=final,
+            request=request,
+            received_at=self._now(),
+            flush=self._settings.flush,
+            directories=self._directories,
+            check_space=self._check_space,
+            on_received=self._on_received,
+        )
+
+    def free_bytes(self) -> int:
+        """Return the bytes that are free for us on the spool's disk."""
+        return shutil.disk_usage(self.root).free
+
+    def _throttle(self, free: int) -> float:
+        """Return the seconds to wait: none at the throttle mark, MAX_THROTTLE at the reserve (E015)."""
+        span = max(1, self._settings.throttle_bytes - self._settings.reserve_bytes)
+        return MAX_THROTTLE * min(1.0, (self._settings.throttle_bytes - free) / span)
+
+    def _check_space(self) -> int:
+        try:
+            free = self.free_bytes()
+            inodes = os.statvfs(self.root).f_favail if hasattr(os, "statvfs") else MIN_FREE_INODES
+        except OSError as e:
+            raise OutOfResources("the spool's disk does not answer", hint="check the disk of SPOOL_DIR") from e
+        if free < self._settings.reserve_bytes:
+            raise OutOfResources("disk reserve reached", hint="free space on SPOOL_DIR, or lower STORAGE_OOR")
+        if 0 <= inodes < MIN_FREE_INODES and os.statvfs(self.root).f_files:
+            raise OutOfResources("no inodes left", hint="remove files on the disk of SPOOL_DIR")
+        return free
+
+    # -- the shelf --------------------------------------------------------------------------------------------
+
+    def path_of(self, ulid: str) -> Path:
+        """Return where an instance lies (whether it is there or not)."""
+        return self.root / "in" / ulid[:_SHARD] / f"{ulid}.dcm"
+
+    def remove(self, ulid: str) -> None:
+        """Delete the local bytes of one instance; the caller has the proof in the journal already (I3)."""
+        path = self.path_of(ulid)
+        path.unlink(missing_ok=True)
+        try:
+            path.parent.rmdir()  # only if empty: an old shard
+        except OSError:
+            pass
+
+    def listing(self) -> Iterator[str]:
+        """Yield the ULIDs of all files on the shelf, oldest first."""
+        for shard in sorted((self.root / "in").iterdir()):
+            for path in sorted(shard.iterdir()):
+                if path.suffix == ".dcm" and is_ulid(path.stem):
+                    yield path.stem
+
+    def load(self, ulid: str, *, rehash: bool) -> Received:
+        """Read one file's own account of itself; raises SpoolError if it is torn or, with ``rehash``, altered."""
+        path = self.path_of(ulid)
+        with path.open("rb") as file:
+            head = read_head(file)
+            if os.fstat(file.fileno()).st_size != head.dataset_offset + head.record.length:
+                raise SpoolError("file length differs from its record", hint="it was put into torn/")
+            if rehash:
+                digest = hashlib.sha256()
+                while chunk := file.read(_CHUNK):
+                    digest.update(chunk)
+                if digest.hexdigest() != head.record.sha256:
+                    raise SpoolError("file digest differs from its record", hint="it was put into torn/")
+        return Received(
+            ulid=ulid, path=path, request=head.request, record=head.record, dataset_offset=head.dataset_offset
+        )
+
+    def set_aside(self, ulid: str, why: str) -> None:
+        """Move a file that cannot be believed to ``torn/``: kept, listed, never deleted (I6)."""
+        path = self.path_of(ulid)
+        os.rename(path, self.root / "torn" / path.name)
+        fsync_directory(self.root / "torn")
+        fsync_directory(path.parent)
+        log(
+            Event.TORN, f"a spool file was put aside into torn/: {why}", level=logging.ERROR, ulid=ulid,
+            hint="it may be an instance that was never acknowledged; keep it and compare with the sender",
+        )
+
+    def sweep(self) -> int:
+        """Remove what was on the way in when the last run ended: none of it was acknowledged."""
+        count = 0
+        for path in (self.root / "tmp").iterdir():
+            path.unlink()
+            count += 1
+        # Names made by the last run may not be flushed yet; recovery enters them, so make them stay (I1).
+        for shard in (self.root / "in").iterdir():
+            fsync_directory(shard)
+        fsync_directory(self.root / "in")
+        return count
+
+
+def ensure_identity(root: Path, *, edge_id: str, edge_number: int) -> None:
+    """Write, once, which edge the spool belongs to; raises SpoolError if it is another's (no ATRIUID may collide)."""
+    make_directory(root)
+    path = root / "spool.json"
+    mine = {"v": 1, "EdgeId": edge_id, "EdgeNumber": edge_number}
+    if not path.exists():
+        part = root / "spool.json.part"
+        with part.open("w") as file:
+            json.dump(mine, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(part, path)
+        fsync_directory(root)
+        return
+    try:
+        found = json.loads(path.read_text())
+        theirs = (found["EdgeId"], found["EdgeNumber"])
+    except (ValueError, KeyError, TypeError) as e:
+        raise SpoolError(f"{path} cannot be read", hint="restore it from a backup; it says whose spool this is") from e
+    if theirs != (edge_id, edge_number):
+        raise SpoolError(
+            f"this spool belongs to edge {theirs[0]!r} number {theirs[1]}, not to {edge_id!r} number {edge_number}",
+            hint="set AWS_IOT_THING_NAME and EDGE_NUMBER as they were, or name another SPOOL_DIR",
+        )

@@ -1,0 +1,173 @@
+"""The tag stage: issue the ATRIUID, plan the edits, prove the way back, record the digests of what will go up.
+
+INDEXED -> TAGGED | PARKED. No tagged copy is written to the disk: the upload makes it from the received bytes and the
+edits, both of which are durable (I2).
+"""
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from io import RawIOBase
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from edge import __version__
+from edge.contract.checksum import Crc64Nvme
+from edge.contract.edits import Edit, read_tagged, read_untagged
+from edge.contract.states import State
+from edge.errors import TagFault, WorkerDied
+from edge.events import Event, log
+from edge.journal.journal import Journal
+from edge.journal.rows import Instance, Tag
+from edge.parse.pool import ParsePool
+from edge.spool.spool import Spool
+from edge.tag.inputs import TagInputs
+
+_BATCH = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TagSettings:
+    """What the site decided about the tag (D5)."""
+
+    edge_id: str
+    edge_number: int
+    declare_safe: bool = False
+    clinical_trial_issuer: str | None = None
+
+
+class TagStage:
+    """Move instances from INDEXED to TAGGED."""
+
+    name = "tag"
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        spool: Spool,
+        pool: ParsePool,
+        settings: TagSettings,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._journal = journal
+        self._spool = spool
+        self._pool = pool
+        self._settings = settings
+        self._now = now
+
+    def step(self) -> bool:
+        """Tag the oldest indexed instances: inputs first, in one flush, then the work, then the results in another."""
+        batch = self._journal.instances(State.INDEXED, _BATCH)
+        if not batch:
+            return False
+        with self._journal.transaction():
+            inputs = {instance.ulid: self._ensure_inputs(instance) for instance in batch}
+        results = [(instance, self._tag(instance, inputs[instance.ulid])) for instance in batch]
+        with self._journal.transaction():
+            for instance, tag in results:
+                if tag is None:
+                    self._journal.record_parked(
+                        instance.ulid,
+                        "the bytes on the disk differ from those received",
+                        "the disk of SPOOL_DIR is damaged: compare with the sender, then send again",
+                    )
+                else:
+                    self._journal.record_tagged(instance.ulid, tag)
+        for instance, tag in results:
+            if tag is None:
+                log(Event.PARKED, "parked: the bytes on the disk changed", level=logging.ERROR, ulid=instance.ulid)
+        return True
+
+    def _ensure_inputs(self, instance: Instance) -> dict[str, Any]:
+        if instance.tag_inputs is not None:
+            return instance.tag_inputs
+        atriuid = self._journal.issue_atriuid(
+            instance.study_instance_uid or "",
+            instance.series_instance_uid or "",
+            edge_number=self._settings.edge_number,
+        )
+        inputs = TagInputs(
+            atriuid=str(atriuid),
+            file_id=str(atriuid.file_id),
+            scan_id=str(atriuid.scan_id),
+            coerced_at=self._now().astimezone(UTC).strftime("%Y%m%d%H%M%S.%f+0000"),
+            manufacturer="dicom-edge",
+            software_version=__version__,
+            station_name=self._settings.edge_id[:16],
+            declare_safe=self._settings.declare_safe,
+            clinical_trial_issuer=self._settings.clinical_trial_issuer,
+        )
+        return self._journal.record_tag_inputs(instance.ulid, atriuid, inputs.to_json())
+
+    def _tag(self, instance: Instance, inputs: dict[str, Any]) -> Tag | None:
+        path = self._spool.path_of(instance.ulid)
+        error: str | None = None
+        edits: tuple[Edit, ...] = ()
+        try:
+            planned = self._pool.call(
+                "edge.tag.plan:plan_edits",
+                path=str(path),
+                dataset_offset=instance.dataset_offset,
+                transfer_syntax_uid=instance.transfer_syntax_uid,
+                inputs=inputs,
+            )
+            edits = tuple(Edit.from_json(row) for row in planned)
+        except (TagFault, WorkerDied) as e:
+            error = str(e)
+        tag = prove(path, edits, instance, error)
+        if tag is None and edits:
+            # The edits do not lead back: never upload them. As received, with the error, or parked if that is wrong too.
+            tag = prove(path, (), instance, "the tag could not be taken back to the received bytes")
+        return tag
+
+
+def prove(path: Path, edits: Sequence[Edit], instance: Instance, error: str | None) -> Tag | None:
+    """Digest the tagged object and check that untagging it gives the received dataset; None if it does not (D5).
+
+    One pass over the file, nothing held in memory.
+    """
+    with path.open("rb") as file:
+        reader = _DigestingReader(read_tagged(file, edits))
+        received = hashlib.sha256()
+        skip = instance.dataset_offset
+        try:
+            for piece in read_untagged(cast(BinaryIO, reader), edits):
+                received.update(piece[skip:])
+                skip = max(0, skip - len(piece))
+        except ValueError:
+            return None
+    if received.hexdigest() != instance.received_sha256:
+        return None
+    return Tag(
+        edits=tuple(edits),
+        size=reader.size,
+        crc64nvme=reader.crc.base64(),
+        sha256=reader.sha256.hexdigest(),
+        error=error,
+    )
+
+
+class _DigestingReader(RawIOBase):
+    """A file made of pieces, digested as it is read."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._rest = b""
+        self.size = 0
+        self.crc = Crc64Nvme()
+        self.sha256 = hashlib.sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        while len(self._rest) < size:
+            piece = next(self._pieces, None)
+            if piece is None:
+                break
+            self.size += len(piece)
+            self.crc.update(piece)
+            self.sha256.update(piece)
+            self._rest = self._rest + piece if self._rest else piece
+        taken, self._rest = self._rest[:size], self._rest[size:]
+        return taken

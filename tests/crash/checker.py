@@ -1,0 +1,217 @@
+"""The checks of the crash tests: what the sender was promised against what is there. Returns plain sentences.
+
+Each sentence begins with the check's number (I1 ... I10, as in README.md); an I1 sentence is a lost scan.
+"""
+
+import base64
+import hashlib
+import io
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pydicom
+from awscrt import checksums
+
+from tests.crash.evidence import Evidence, Pair, read_part10, untagged_sha256
+from tests.crash.ledger import Book
+
+LINE = ["RECEIVED", "INDEXED", "TAGGED", "UPLOADED", "ANNOUNCED", "RELEASED"]
+ALLOWED_GROUP = 0x0013
+ALLOWED_TAGS = {0x00080015, 0x0018A001, 0x04000561}  # design D5; group lengths (gggg,0000) follow them
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """``losses`` are acknowledged scans that are gone; ``faults`` are all sentences, losses among them."""
+
+    faults: list[str]
+    states: Counter[str]
+
+    @property
+    def losses(self) -> list[str]:
+        return [fault for fault in self.faults if fault.startswith("I1 ")]
+
+
+def check(evidence: Evidence, book: Book, *, settled: bool) -> Verdict:
+    """Judge one box. ``settled``: recovery has run and every instance has gone as far as it can."""
+    faults = [*_lost(evidence, book), *_torn(evidence), *_unasked(evidence, book), *_chain(evidence), *_moves(evidence)]
+    faults += [*_stored_once(evidence), *_purged(evidence)]
+    if settled:
+        faults += [*_index(evidence), *_manifests(evidence, book), *_tag_only(evidence)]
+    return Verdict(faults, states(evidence))
+
+
+def states(evidence: Evidence) -> Counter[str]:
+    """Count what the kill found: files on their way in, files the journal has not entered yet, rows by state."""
+    entered = {row["ulid"] for row in evidence.instances}
+    found = Counter({"on the way in": len(evidence.parts)})
+    found["durable, not in the journal"] = sum(file.path.stem not in entered for file in evidence.files)
+    found.update(row["state"] for row in evidence.instances)
+    return +found
+
+
+def fingerprint(evidence: Evidence) -> dict[str, Any]:
+    """Return all that a second recovery must leave as it is (I10)."""
+    return {
+        "files": sorted((file.path.name, *file.pair) for file in evidence.files),
+        "instances": evidence.instances,
+        "moves": [e["hash"] for e in evidence.entries if e["ulid"]],
+        "objects": {key: _sha256(path) for key, path in evidence.objects.items()},
+    }
+
+
+def check_any_part10(folder: Path, book: Book) -> list[str]:
+    """I1 alone, for receivers other than ours: is each acknowledged dataset in some file below ``folder``?"""
+    held = {read_part10(path, with_record=False).pair for path in folder.rglob("*") if path.is_file()}
+    return [_loss(pair) for pair in sorted(book.acked - held)]
+
+
+def _lost(evidence: Evidence, book: Book) -> Iterator[str]:
+    held = {file.pair for file in evidence.files if file.whole} | {pair for pair, _ in _in_store(evidence)}
+    for pair in sorted(book.acked - held):
+        yield _loss(pair)
+
+
+def _loss(pair: Pair) -> str:
+    return f"I1 lost: {pair[0]} was acknowledged and is neither in the spool nor in the store"
+
+
+def _torn(evidence: Evidence) -> Iterator[str]:
+    for file in evidence.files:
+        if not file.whole:
+            yield f"I2 torn: {file.path.name} stands as complete, but has {file.why}"
+
+
+def _unasked(evidence: Evidence, book: Book) -> Iterator[str]:
+    found = {file.pair for file in evidence.files if file.whole} | {pair for pair, _ in _in_store(evidence)}
+    for uid, _ in sorted(found - book.begun):
+        yield f"I6 altered: an instance {uid} is there with bytes that nobody sent"
+
+
+def _in_store(evidence: Evidence) -> Iterator[tuple[Pair, str]]:
+    """Yield (UID, SHA-256 of the dataset as received) and key of every object from which it can be proved."""
+    for row, account in evidence.stored():
+        path = evidence.objects.get(account["Key"])
+        if path is not None:
+            try:
+                digest = untagged_sha256(path, account["Edits"], account["DatasetOffset"])
+            except ValueError:
+                continue
+            yield (row["sop_instance_uid"], digest), account["Key"]
+    for key, path in evidence.objects.items():
+        if key.startswith("parked/"):
+            yield read_part10(path).pair, key
+
+
+def _chain(evidence: Evidence) -> Iterator[str]:
+    prev = "0" * 64
+    for seq, e in enumerate(evidence.entries, 1):
+        text = json.dumps([prev, e["seq"], e["at"], e["ulid"], e["kind"], e["body"]])
+        if (e["seq"], e["prev"], e["hash"]) != (seq, prev, hashlib.sha256(text.encode()).hexdigest()):
+            yield f"I7 chain: the custody ledger is broken at entry {e['seq']}"
+            return
+        prev = e["hash"]
+
+
+def _moves(evidence: Evidence) -> Iterator[str]:
+    moves: dict[str, list[str]] = {}
+    for e in evidence.entries:
+        if e["kind"] in (*LINE, "DUPLICATE", "PARKED"):
+            moves.setdefault(e["ulid"], []).append(e["kind"])
+    for row in evidence.instances:
+        way = moves.get(row["ulid"], [])
+        expected = LINE[: LINE.index(row["state"]) + 1] if row["state"] in LINE else [*way[:-1], row["state"]]
+        if way != expected or way[:-1] != LINE[: len(way) - 1]:
+            yield f"I7 unrecorded: {row['ulid']} is {row['state']}, its entries say {way}"
+
+
+def _stored_once(evidence: Evidence) -> Iterator[str]:
+    claimed: Counter[str] = Counter()
+    for row, account in evidence.stored():
+        key, proof = account["Key"], json.loads(row["stored"])
+        claimed[key] += 1
+        path = evidence.objects.get(key)
+        if path is None:
+            yield f"I4 missing: the journal says that {key} is stored"
+        elif _crc64nvme(path) != proof["crc64nvme"]:
+            yield f"I4 differs: {key} has another checksum than was confirmed"
+    for key, count in claimed.items():
+        if count > 1:
+            yield f"I4 twice: {count} instances claim {key}"
+    pairs = Counter(pair for pair, key in _in_store(evidence) if not key.startswith("parked/"))
+    for pair, count in pairs.items():
+        if count > 1:
+            yield f"I4 twice: {pair[0]} lies in the store {count} times"
+
+
+def _purged(evidence: Evidence) -> Iterator[str]:
+    here = {file.path.stem for file in evidence.files}
+    settled_pairs = {(r["sop_instance_uid"], r["received_sha256"]) for r in evidence.instances if r["state"] in LINE}
+    for row in evidence.instances:
+        if row["ulid"] in here or row["state"] == "RELEASED":
+            continue
+        if row["state"] != "DUPLICATE" or (row["sop_instance_uid"], row["received_sha256"]) not in settled_pairs:
+            yield f"I5 purged: {row['ulid']} is {row['state']} and its bytes are gone"
+
+
+def _index(evidence: Evidence) -> Iterator[str]:
+    expected = Counter(r["sop_instance_uid"] for r in evidence.instances if r["state"] in LINE)
+    if Counter(evidence.indexed_uids) != expected:
+        yield f"I3 index: {len(evidence.indexed_uids)} rows, {expected.total()} instances, or other ones"
+
+
+def _manifests(evidence: Evidence, book: Book) -> Iterator[str]:
+    listed = Counter((i["SOPInstanceUID"], i["ReceivedSHA256"]) for m in evidence.manifests for i in m["Instances"])
+    parked = {(r["sop_instance_uid"], r["received_sha256"]) for r in evidence.instances if r["state"] == "PARKED"}
+    for pair in sorted(book.acked - parked):
+        if listed[pair] != 1:
+            yield f"I9 announced: {pair[0]} is listed in {listed[pair]} manifests"
+    for pair in sorted(set(listed) - book.begun):
+        yield f"I9 announced: {pair[0]} is in a manifest, but was never sent"
+    keys = {i["Key"] for m in evidence.manifests for i in m["Instances"]}
+    for key in sorted(set(evidence.objects) - keys):
+        if not key.startswith(("manifests/", "parked/", "journal/")):
+            yield f"I4 orphan: {key} is in the store and in no manifest"
+
+
+def _tag_only(evidence: Evidence, most: int = 20) -> Iterator[str]:
+    """I8, on the newest ``most`` objects: with pydicom, another reader than the edge's own."""
+    for _, account in list(evidence.stored())[-most:]:
+        path = evidence.objects.get(account["Key"])
+        if path is None:
+            continue
+        tagged = pydicom.dcmread(path)
+        added = b"".join(base64.b64decode(e["New"]) for e in account["Edits"])
+        if not added or f"{tagged[0x0013, 0x1001].value}".encode() not in added:
+            yield f"I8 tag: {account['Key']} carries no ATRIUID from its edits"
+        received = pydicom.dcmread(_untagged(path, account["Edits"]))
+        before, after = {e.tag: e for e in received}, {e.tag: e for e in tagged}
+        for tag in {tag for tag in before.keys() | after.keys() if before.get(tag) != after.get(tag)}:
+            if tag.group != ALLOWED_GROUP and tag not in ALLOWED_TAGS and tag.element != 0:
+                yield f"I8 tag: {account['Key']} differs in {tag}"
+
+
+def _untagged(path: Path, edits: list[dict[str, Any]]) -> io.BytesIO:
+    raw, out, at = path.read_bytes(), io.BytesIO(), 0
+    for edit in edits:
+        out.write(raw[at : edit["Offset"]] + base64.b64decode(edit["Old"]))
+        at = edit["Offset"] + len(base64.b64decode(edit["New"]))
+    out.write(raw[at:])
+    out.seek(0)
+    return out
+
+
+def _crc64nvme(path: Path) -> str:
+    value = 0
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            value = checksums.crc64nvme(chunk, value)
+    return base64.b64encode(value.to_bytes(8, "big")).decode()
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

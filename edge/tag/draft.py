@@ -101,7 +101,7 @@ class Draft:
                 continue
             if there.length != 4:  # PS3.5 7.2: UL, one value
                 raise fault(Reason.LENGTH, there.offset)
-            order = self.outline.encoding.order + "I"
+            order = content_encoding(there.vr, self.outline.encoding).order + "I"
             length = struct.unpack(order, self.walk.value(there))[0] + growth
             if not 0 <= length <= UNDEFINED:
                 raise fault(Reason.LENGTH, there.offset)

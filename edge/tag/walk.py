@@ -228,5 +228,5 @@ def _frame_of(tag: int, vr: str) -> _Frame:
 
 
 def content_encoding(vr: str, encoding: Encoding) -> Encoding:
-    """Return the encoding inside a sequence: a sequence written as UN is implicit little endian (PS3.5 6.2.2)."""
+    """Return the encoding of a value: one written as UN is implicit little endian in every syntax (PS3.5 6.2.2)."""
     return IMPLICIT_LITTLE if vr == "UN" else encoding

@@ -1,0 +1,176 @@
+"""The tagging matrix (D5): generated objects of every shape, tagged, compared element by element, and taken back."""
+
+import io
+import itertools
+import random
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import pydicom
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from edge.contract.edits import Edit, read_tagged, read_untagged, tagged_size
+from edge.tag import dictionary
+from edge.tag.inputs import TagInputs
+from edge.tag.plan import plan
+from tests.tag import build
+from tests.tag.build import CREATOR, INPUTS, OTHER_INPUTS, SITE_INPUTS, Form, Shape
+
+dictionary.register()
+
+FORMS = (None, *Form)
+AXES: dict[str, tuple[Any, ...]] = {
+    "syntax": build.SYNTAXES,
+    "equipment": FORMS,
+    "characteristics": FORMS,
+    "original": FORMS,
+    "coercion": (None, "DT", "UN", "empty"),
+    "group_lengths": (False, True),
+    "foreign": (None, "block", "orphan", "both"),
+    "ours": (None, "same", "other"),
+    "pixels": (False, True),
+    "later": (False, True),
+    "trial": (None, "theirs", "empty"),
+    "inputs": (INPUTS, SITE_INPUTS),
+}
+CASES = 1200
+
+
+def _cases() -> list[dict[str, Any]]:
+    choose = random.Random(5)
+    return [{name: choose.choice(values) for name, values in AXES.items()} for _ in range(CASES)]
+
+
+def tag(raw: bytes, start: int, syntax: str, inputs: TagInputs) -> tuple[list[Edit], bytes]:
+    """Return edits and tagged object, after proving that both repeat and reverse."""
+    edits = plan(io.BytesIO(raw), start, len(raw), syntax, inputs)
+    again = plan(io.BytesIO(raw), start, len(raw), syntax, TagInputs.from_json(inputs.to_json()))
+    assert edits == again
+    tagged = b"".join(read_tagged(io.BytesIO(raw), edits))
+    assert b"".join(read_untagged(io.BytesIO(tagged), edits)) == raw
+    assert len(tagged) == tagged_size(len(raw), edits)
+    assert plan(io.BytesIO(tagged), start, len(tagged), syntax, inputs) == []
+    return edits, tagged
+
+
+def read(raw: bytes) -> pydicom.Dataset:
+    """Read with pydicom, every value."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about the odd shapes that these cases are made of
+        ds = pydicom.dcmread(io.BytesIO(raw))
+        for _ in ds.iterall():
+            pass
+    return ds
+
+
+def check(shape: Shape, inputs: TagInputs) -> None:
+    """Tag one generated object and compare all of it with what D5 allows."""
+    meta = build.file_meta(shape.syntax)
+    raw = meta + build.dataset(shape)
+    edits, tagged = tag(raw, len(meta), shape.syntax, inputs)
+    if shape.ours == "same":
+        assert edits == []
+        return
+    before, after = (build.tree(each, len(meta), shape.syntax) for each in (raw, tagged))
+    assert list(after) == sorted(after)
+    un = {Form.UN, Form.UN_UNDEFINED} & {shape.equipment, shape.characteristics, shape.original}
+    if not (un and shape.syntax == build.BIG):  # which pydicom reads in the wrong byte order
+        assert [element.tag for element in read(tagged)] == list(after)
+    for group, (counted, said) in build.group_spans(tagged, len(meta), shape.syntax).items():
+        assert said in (None, counted), f"group length of {group:04x}"
+    lengths = {t for t in before if t & 0xFFFF == 0}
+    number = 0x10 + (shape.foreign in ("block", "both")) + (shape.ours is None and shape.foreign in ("orphan", "both"))
+    expected = {t: v for t, v in before.items() if t not in lengths}
+    expected[0x00080015] = inputs.coerced_at.encode()
+    expected[0x00130000 | number] = CREATOR.strip()
+    texts = (inputs.atriuid, inputs.file_id, inputs.scan_id)
+    for n, text in enumerate(texts, start=1):
+        expected[0x00130000 | number << 8 | n] = text.encode()
+    expected.setdefault(0x0018A001, [])
+    expected[0x0018A001] = [*expected[0x0018A001], _equipment(inputs)]
+    if inputs.declare_safe:
+        un = shape.characteristics in (Form.UN, Form.UN_UNDEFINED)
+        order = "big" if shape.syntax == build.BIG and not un else "little"
+        safe = {0x00080301: (0x0013).to_bytes(2, order).strip(b"\0"), 0x00080302: CREATOR.strip(), 0x00080303: b"SAFE"}
+        expected[0x00080300] = [*expected.get(0x00080300, []), safe]
+    if inputs.clinical_trial_issuer and shape.trial != "theirs":
+        expected |= {0x00120060: None, 0x00120071: inputs.atriuid.encode(), 0x00120073: b"ATRI"}
+    old: dict[int, Any] = {}
+    if shape.coercion in ("DT", "UN"):
+        old[0x00080015] = b"20200102030405"
+    if shape.ours == "other":
+        old[0x00130000 | number] = CREATOR.strip()
+        others = (OTHER_INPUTS.atriuid, OTHER_INPUTS.file_id, OTHER_INPUTS.scan_id)
+        old |= {0x00130000 | number << 8 | n: text.encode() for n, text in enumerate(others, start=1)}
+    if old:
+        expected[0x04000561] = [*expected.get(0x04000561, []), _original(inputs, old)]
+    assert {t: v for t, v in after.items() if t not in lengths} == expected
+    assert {t for t in after if t & 0xFFFF == 0} == lengths
+
+
+def _equipment(inputs: TagInputs) -> dict[int, Any]:
+    code = {0x00080100: b"109103", 0x00080102: b"DCM", 0x00080104: b"Modifying Equipment"}
+    return {
+        0x00080070: b"dicom-edge",
+        0x00081010: b"edge-7",
+        0x00181020: b"0.1.0",
+        0x0018A002: inputs.coerced_at.encode(),
+        0x0018A003: b"ATRIUID inserted",
+        0x0040A170: [code],
+    }
+
+
+def _original(inputs: TagInputs, old: dict[int, Any]) -> dict[int, Any]:
+    return {
+        0x04000550: [old],
+        0x04000562: inputs.coerced_at.encode(),
+        0x04000563: b"dicom-edge",
+        0x04000564: None,
+        0x04000565: b"COERCE",
+    }
+
+
+@pytest.mark.parametrize("syntax", build.SYNTAXES)
+def test_D5_matrix_only_what_D5_allows_differs(syntax: str) -> None:
+    """Of every generated shape, only the inserted elements, the extended sequences and their lengths differ."""
+    cases = [case for case in _cases() if case["syntax"] == syntax]
+    assert len(cases) > CASES / len(build.SYNTAXES) / 2
+    for case in cases:
+        inputs = case.pop("inputs")
+        check(_possible(Shape(**case)), inputs)
+
+
+def test_D5_matrix_hits_every_pair_of_shapes() -> None:
+    """The generated cases hold every pair of values of any two axes, so no combination of two hides a fault."""
+    cases = _cases()
+    for (one, ones), (two, twos) in itertools.combinations(AXES.items(), 2):
+        seen = {(case[one], case[two]) for case in cases}
+        assert seen == set(itertools.product(ones, twos)), (one, two)
+
+
+def _possible(shape: Shape) -> Shape:
+    """Implicit VR has no UN: write those as sequences of the same length form."""
+    if shape.syntax != build.IMPLICIT:
+        return shape
+    forms = {Form.UN: Form.DEFINED, Form.UN_UNDEFINED: Form.UNDEFINED}
+    changed = {
+        name: forms.get(getattr(shape, name), getattr(shape, name))
+        for name in ("equipment", "characteristics", "original")
+    }
+    return Shape(**{**vars(shape), **changed})
+
+
+def _shapes() -> Iterator[st.SearchStrategy[Any]]:
+    for name, values in AXES.items():
+        if name != "inputs":
+            yield st.sampled_from(values).map(lambda value, name=name: (name, value))
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.tuples(*_shapes()), st.sampled_from(AXES["inputs"]))
+def test_D5_any_shape_repeats_and_reverses(axes: tuple[tuple[str, Any], ...], inputs: TagInputs) -> None:
+    """Whatever the shape: same inputs give the same bytes, and untag gives the received ones."""
+    check(_possible(Shape(**dict(axes))), inputs)

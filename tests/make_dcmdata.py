@@ -141,10 +141,10 @@ def mr() -> Drawn:
             yield f"mr_{name}_{number + 1:02d}", draw(
                 MRImageStorage, ImplicitVRLittleEndian, uid("mr", series, number), common,
                 Modality="MR", SeriesInstanceUID=uid("mr", series), SeriesNumber=series,
-                SeriesDescription=f"{name} tra", SeriesDate="20240212", SeriesTime=f"11{series}000", FrameOfReferenceUID=uid("mr-frame"),
-                PositionReferenceIndicator="", BodyPartExamined="HEAD", PatientPosition="HFS",
-                ImageType=["ORIGINAL", "PRIMARY", "OTHER"], InstanceNumber=number + 1, AcquisitionNumber=1,
-                AcquisitionDate="20240212", AcquisitionTime=f"11{series}0{number:02d}", ContentDate="20240212",
+                SeriesDescription=f"{name} tra", SeriesDate="20240212", SeriesTime=f"11{series}000",
+                FrameOfReferenceUID=uid("mr-frame"), PositionReferenceIndicator="", BodyPartExamined="HEAD",
+                PatientPosition="HFS", ImageType=["ORIGINAL", "PRIMARY", "OTHER"], InstanceNumber=number + 1,
+                AcquisitionNumber=1, AcquisitionDate="20240212", AcquisitionTime=f"11{series}0{number:02d}", ContentDate="20240212",
                 ContentTime=f"11{series}0{number:02d}", ScanningSequence="SE", SequenceVariant="NONE", ScanOptions="",
                 MRAcquisitionType="2D", RepetitionTime=repetition, EchoTime=echo, EchoTrainLength="1",
                 MagneticFieldStrength="3", ImageOrientationPatient=[1, 0, 0, 0, 1, 0],
@@ -237,7 +237,8 @@ def cr() -> Drawn:
     yield "sc_hand", draw(
         SecondaryCaptureImageStorage, ExplicitVRLittleEndian, uid("cr", 2, 0), common,
         Modality="OT", SeriesInstanceUID=uid("cr", 2), SeriesNumber=2, ConversionType="WSD",
-        BodyPartExamined="HAND", Laterality="L", ImageType=["DERIVED", "SECONDARY"], InstanceNumber=1, PatientOrientation="", **image(shot, stored=8),
+        BodyPartExamined="HAND", Laterality="L", ImageType=["DERIVED", "SECONDARY"], InstanceNumber=1,
+        PatientOrientation="", **image(shot, stored=8),
     )  # fmt: skip
 
 

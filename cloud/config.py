@@ -1,0 +1,194 @@
+"""The only reader of the environment: one typed model per command, every fault reported at once."""
+
+import ipaddress
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self, TypeVar
+
+import sqlalchemy as sa
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
+
+from cloud.errors import ConfigError
+
+#: An empty variable is one that is not set.
+Text = Annotated[str | None, BeforeValidator(lambda v: v or None)]
+Folder = Annotated[Path | None, BeforeValidator(lambda v: v or None)]
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+
+class DatabaseSettings(BaseModel):
+    """What every command needs: the index, and how much to say."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    DATABASE_URL: Annotated[SecretStr | None, BeforeValidator(lambda v: v or None)] = Field(
+        None, description="postgresql://user:password@host/name or sqlite:///path; a secret, never shown"
+    )
+    DB_SECRET_ARN: Text = Field(None, description="AWS secret with the database's address, in place of DATABASE_URL")
+    AWS_REGION: Text = Field(None, description="AWS region of bucket, queues and secret")
+    AWS_ENDPOINT_URL: Text = Field(None, description="another address of the AWS services, for a local AWS")
+    LOGLEVEL: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
+
+    @model_validator(mode="after")
+    def _database(self) -> Self:
+        faults = list(self.faults())
+        if faults:
+            raise ValueError("\n".join(faults))
+        return self
+
+    def faults(self) -> list[str]:
+        """Return what is wrong between several settings, one sentence each."""
+        faults = []
+        if (self.DATABASE_URL is None) == (self.DB_SECRET_ARN is None):
+            faults.append("set exactly one of DATABASE_URL and DB_SECRET_ARN")
+        if self.DATABASE_URL is not None:
+            faults += _url_faults(self.DATABASE_URL.get_secret_value())
+        if self.LOGLEVEL not in LEVELS:
+            faults.append(f"LOGLEVEL is none of {', '.join(LEVELS)}")
+        return faults
+
+
+class IngestSettings(DatabaseSettings):
+    """What the ingester needs besides: where objects lie and where receipts go."""
+
+    BUCKETNAME: Text = Field(None, description="S3 bucket that the edges upload to")
+    STORE_DIR: Folder = Field(None, description="directory store in place of S3 (laptop)")
+    EDGE_QUEUE_DIR: Folder = Field(None, description="folder of local queues down to the edges, <EdgeId>.queue each")
+    EDGE_QUEUE_PREFIX: Text = Field(None, description="SQS queues down to the edges are named by this and the EdgeId")
+    VERIFY_THREADS: int = Field(16, ge=1, le=256, description="objects verified at once")
+
+    def faults(self) -> list[str]:
+        """Return what is wrong between several settings, one sentence each."""
+        faults = super().faults()
+        if (self.BUCKETNAME is None) == (self.STORE_DIR is None):
+            faults.append("set exactly one of BUCKETNAME (S3) and STORE_DIR (a directory store)")
+        if self.EDGE_QUEUE_DIR is not None and self.EDGE_QUEUE_PREFIX is not None:
+            faults.append("set at most one of EDGE_QUEUE_DIR and EDGE_QUEUE_PREFIX")
+        return faults
+
+
+class PollSettings(IngestSettings):
+    """What the poller needs besides: the queue that a Lambda would be handed messages from."""
+
+    QUEUE_URL: Text = Field(None, description="SQS queue that the edges send to")
+    QUEUE_FILE: Folder = Field(None, description="local queue in place of SQS (laptop)")
+
+    def faults(self) -> list[str]:
+        """Return what is wrong between several settings, one sentence each."""
+        faults = super().faults()
+        if (self.QUEUE_URL is None) == (self.QUEUE_FILE is None):
+            faults.append("set exactly one of QUEUE_URL (SQS) and QUEUE_FILE (a local queue)")
+        return faults
+
+
+class DashboardSettings(DatabaseSettings):
+    """What the dashboard needs besides."""
+
+    DASHBOARD_HOST: str = Field("127.0.0.1", description="address to listen on; loopback only")
+    DASHBOARD_PORT: int = Field(8042, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+
+    def faults(self) -> list[str]:
+        """Return what is wrong between several settings, one sentence each."""
+        faults = super().faults()
+        if not _is_loopback(self.DASHBOARD_HOST):
+            faults.append(
+                "DASHBOARD_HOST must be a loopback address (127.0.0.1, ::1 or localhost): the dashboard has no"
+                " sign-in yet, so it is not shown to a network; from elsewhere use an SSH tunnel"
+            )
+        return faults
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _url_faults(url: str) -> list[str]:
+    try:
+        backend = sa.make_url(url).get_backend_name()
+    except sa.exc.ArgumentError:
+        return ["DATABASE_URL is no database URL (postgresql://user:password@host/name or sqlite:///path)"]
+    return [] if backend in ("postgresql", "postgres", "sqlite") else ["DATABASE_URL is neither PostgreSQL nor SQLite"]
+
+
+Model = TypeVar("Model", bound=DatabaseSettings)
+
+
+def load_settings(model: type[Model], file: Path | None = None, environ: Mapping[str, str] | None = None) -> Model:
+    """Read ``model`` from a TOML file and the environment (which wins); raises ConfigError naming every fault."""
+    faults: list[str] = []
+    values: dict[str, Any] = _file_values(model, file, faults) if file is not None else {}
+    environ = os.environ if environ is None else environ
+    values.update({name: environ[name] for name in model.model_fields if name in environ})
+    try:
+        settings = model.model_validate(values)
+    except ValidationError as e:
+        for error in e.errors(include_url=False, include_input=False):
+            name = ".".join(str(part) for part in error["loc"])
+            text = error["msg"].removeprefix("Value error, ")
+            faults += [f"{name}: {text}"] if name else text.splitlines()
+        if any(error["loc"] for error in e.errors(include_url=False, include_input=False)):
+            faults += _cross_faults(model, values, e)
+        raise ConfigError("\n".join(faults), hint="correct every line above and start again") from None
+    if faults:
+        raise ConfigError("\n".join(faults), hint="correct every line above and start again")
+    return settings
+
+
+def _cross_faults(model: type[Model], values: dict[str, Any], e: ValidationError) -> list[str]:
+    """Pydantic checks between fields only when each alone is right; all faults are wanted at once."""
+    wrong = {error["loc"][0] for error in e.errors() if error["loc"]}
+    try:
+        model.model_validate({name: value for name, value in values.items() if name not in wrong})
+    except ValidationError as again:
+        return [line for error in again.errors() for line in error["msg"].removeprefix("Value error, ").splitlines()]
+    return []
+
+
+def _file_values(model: type[DatabaseSettings], file: Path, faults: list[str]) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as e:
+        faults.append(f"cannot read the configuration file {file}: {e.strerror}")
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+        faults.append(f"the configuration file {file} is no TOML: {type(e).__name__}")
+        return {}
+    known = set(PollSettings.model_fields) | set(DashboardSettings.model_fields)
+    faults += [f"{file}: unknown setting {name}" for name in sorted(values) if name not in known]
+    return {name: value for name, value in values.items() if name in model.model_fields}
+
+
+def database_url(settings: DatabaseSettings) -> str:
+    """Return the database's URL, fetched from the secret where that is set; raises ConfigError."""
+    if settings.DATABASE_URL is not None:
+        return settings.DATABASE_URL.get_secret_value()
+    import boto3  # noqa: PLC0415 - a laptop with SQLite needs no AWS library
+
+    client = boto3.client("secretsmanager", region_name=settings.AWS_REGION, endpoint_url=settings.AWS_ENDPOINT_URL)
+    return url_of_secret(client.get_secret_value(SecretId=settings.DB_SECRET_ARN or "")["SecretString"])
+
+
+def url_of_secret(text: str) -> str:
+    """Return the URL that an RDS secret (host, port, username, password, dbname) describes; raises ConfigError."""
+    try:
+        doc = json.loads(text)
+        url = sa.URL.create(
+            "postgresql+psycopg",
+            username=str(doc["username"]),
+            password=str(doc["password"]),
+            host=str(doc["host"]),
+            port=int(doc.get("port", 5432)),
+            database=str(doc.get("dbname", "iep")),
+            query={"sslmode": "require"},
+        )
+    except (ValueError, KeyError, TypeError):
+        raise ConfigError("the secret of DB_SECRET_ARN is not that of a database (host, username, password)") from None
+    return url.render_as_string(hide_password=False)

@@ -1,0 +1,35 @@
+"""Bringing a database to the newest step of the history; safe to run by several at once."""
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+
+_LOCK = 0x64696366  # any constant of ours: pg_advisory_xact_lock
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", "cloud.db:migrations")
+    # Alembic would split the list of version folders by its own default and warn about it.
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def migrate(engine: sa.Engine) -> str:
+    """Bring the database to the newest step, in one transaction, and return its name."""
+    config = _config()
+    with engine.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+    return newest()
+
+
+def newest() -> str:
+    """Return the name of the newest step that this software knows."""
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    if head is None:
+        raise LookupError("the package holds no migration")
+    return head

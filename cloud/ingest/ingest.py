@@ -1,0 +1,162 @@
+"""One message from an edge, dealt with completely or not at all."""
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+
+from cloud.db import models as m
+from cloud.errors import ManifestFault, MessageFault, ObjectFault
+from cloud.events import Event, log
+from cloud.ingest import bodies, record, verify
+from cloud.ingest.receipts import Send, receipt
+from cloud.ingest.write import SETTLED, Outcome, write_generation
+from edge.contract.envelope import Envelope, Kind, load_envelope
+from edge.contract.errors import StoreAway, StoreFault
+from edge.contract.manifest import Malformed, Manifest, UnknownVersion
+from edge.contract.store import ObjectReader
+
+UPGRADE = "upgrade this software, then move the message back from the dead-letter queue"
+SENDER = "see which software sent it; the message waits in the dead-letter queue"
+
+
+class Ingester:
+    """Acts on messages: ``handle`` returns once a message is dealt with, and raises if it must come again.
+
+    ``send`` puts receipts into an edge's queue; None sends none. ``bucket`` is the one that ``reader`` reads, None
+    where the store has no bucket.
+    """
+
+    def __init__(
+        self,
+        engine: sa.Engine,
+        reader: ObjectReader,
+        send: Send | None = None,
+        *,
+        bucket: str | None = None,
+        threads: int = 16,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._engine = engine
+        self._reader = reader
+        self._send = send
+        self._bucket = bucket
+        self._threads = threads
+        self._clock = clock
+
+    def handle(self, text: str) -> None:
+        """Deal with one message; any repetition and any order give the same rows (I4, I5, fault 6).
+
+        Raises MessageFault (parked in ``ingesterror``: no repetition helps), ManifestFault or ObjectFault (said on the
+        generation's row: it may help), StoreAway, or what the database or the receipt queue raise.
+        """
+        envelope: Envelope | None = None
+        try:
+            envelope = _load(text)
+            self._act(envelope)
+        except UnknownVersion as e:
+            self._park(text, envelope, f"unknown version: {e}", UPGRADE)
+            raise MessageFault(str(e), hint=UPGRADE) from e
+        except Malformed as e:
+            self._park(text, envelope, str(e), SENDER)
+            raise MessageFault(str(e), hint=SENDER) from e
+        except MessageFault as e:
+            self._park(text, envelope, str(e), e.hint)
+            raise
+
+    def _act(self, envelope: Envelope) -> None:
+        sent_at = bodies.sent_at(envelope)
+        with self._engine.begin() as connection:
+            record.record_seen(connection, envelope.edge_id, sent_at, self._clock())
+        match envelope.kind:
+            case Kind.INCOMING:
+                self._incoming(envelope)
+            case Kind.STATUS:
+                with self._engine.begin() as connection:
+                    record.record_status(connection, envelope, sent_at)
+                log(Event.STATUS, "an edge sent its status", level=logging.DEBUG, edge=envelope.edge_id)
+            case Kind.COMPLETED:
+                self._completed(envelope)
+            case _:
+                raise Malformed(f"a message of kind {envelope.kind.value} does not come from an edge")
+
+    def _incoming(self, envelope: Envelope) -> None:
+        body = bodies.incoming(envelope)
+        with self._engine.begin() as connection:
+            record.record_incoming(connection, envelope.edge_id, body, self._clock())
+        log(Event.INCOMING, "a generation was opened", edge=envelope.edge_id, job=body.JobId)
+
+    def _completed(self, envelope: Envelope) -> None:
+        body = bodies.completed(envelope)
+        if self._bucket is not None and body.Bucket != self._bucket:
+            raise MessageFault(
+                "the manifest lies in another bucket than this ingester reads",
+                hint="give edge and ingester the same BUCKETNAME",
+            )
+        outcome = self._settled(body)
+        if outcome is None:
+            outcome = self._take_over(envelope, body)
+        if outcome.repeated:
+            log(Event.REPEATED, "a generation was announced again", edge=envelope.edge_id, job=body.JobId)
+        self._send_receipt(envelope.edge_id, body.JobId, outcome)
+
+    def _settled(self, body: bodies.Completed) -> Outcome | None:
+        """Spare the store a repeated message; whether it is the same manifest, the locked look decides otherwise."""
+        with self._engine.connect() as connection:
+            row = connection.execute(sa.select(m.generation).where(m.generation.c.jobid == body.JobId)).one_or_none()
+        if row is None or row.state not in SETTLED or row.manifestsha256 != body.SHA256:
+            return None
+        return Outcome(state=m.GenerationState(row.state), repeated=True, reason=row.reason or "")
+
+    def _take_over(self, envelope: Envelope, body: bodies.Completed) -> Outcome:
+        manifest: Manifest | None = None
+        try:
+            manifest = verify.fetch_manifest(self._reader, envelope.edge_id, body)
+            verify.verify_objects(self._reader, manifest, self._threads)
+        except (ManifestFault, ObjectFault, StoreFault, StoreAway) as e:
+            study = manifest.study_instance_uid if manifest else ""
+            with self._engine.begin() as connection:
+                record.record_failure(connection, body.JobId, envelope.edge_id, study, e, self._clock())
+            log(
+                Event.NOT_VERIFIED,
+                str(e),
+                level=logging.WARNING,
+                edge=envelope.edge_id,
+                job=body.JobId,
+                hint=e.hint,
+            )
+            raise
+        with self._engine.begin() as connection:
+            outcome = write_generation(connection, manifest, body, self._clock())
+        log(
+            Event.CONFLICT if outcome.held else Event.VERIFIED,
+            outcome.reason or "a generation was verified and indexed",
+            edge=envelope.edge_id,
+            job=body.JobId,
+            study=manifest.study_instance_uid,
+            indexed=outcome.indexed,
+            held=outcome.held,
+        )
+        return outcome
+
+    def _send_receipt(self, edge_id: str, job_id: str, outcome: Outcome) -> None:
+        """VERIFIED also for what is held: every object is proven to be in the store, the reason says the rest."""
+        if self._send is None:
+            return
+        self._send(edge_id, receipt(edge_id, job_id, m.GenerationState.VERIFIED, outcome.reason, self._clock()))
+        log(Event.RECEIPT_SENT, "a receipt was sent", level=logging.DEBUG, edge=edge_id, job=job_id)
+
+    def _park(self, text: str, envelope: Envelope | None, reason: str, hint: str) -> None:
+        job = envelope.body.get("JobId") if envelope else None
+        job_id = job[:64] if isinstance(job, str) and job.isprintable() else None
+        with self._engine.begin() as connection:
+            record.record_parked(connection, text, reason, hint, self._clock(), envelope, job_id)
+        log(Event.MESSAGE_PARKED, reason, level=logging.WARNING, hint=hint, job=job_id)
+
+
+def _load(text: str) -> Envelope:
+    try:
+        return load_envelope(text)
+    except RecursionError:
+        raise Malformed("the message is nested too deeply") from None

@@ -1,0 +1,345 @@
+"""A conversation: one connection on one thread, from its first byte to its end (PS3.8 9.2, PS3.7 8)."""
+
+import logging
+import socket
+import time
+import uuid
+from typing import Any
+
+from edge.association.admission import APPLICATION_CONTEXT, NO_REASON, PROTOCOL_VERSION, Admit, Rejection
+from edge.association.census import Census, Tally
+from edge.association.command import (
+    RESPONSE,
+    Command,
+    CommandField,
+    Status,
+    decode_command,
+    encode_response,
+)
+from edge.association.faults import (
+    AssociationFault,
+    Draining,
+    PeerAborted,
+    PeerGone,
+    PeerTooSlow,
+    ProtocolFault,
+)
+from edge.association.guard import PduReader, fragments
+from edge.association.negotiation import VERIFICATION, AcceptedContext, negotiate
+from edge.association.pdu import (
+    COMMAND_FRAGMENT,
+    LAST_FRAGMENT,
+    RELEASE_RP,
+    AbortReason,
+    AbortSource,
+    PduType,
+    State,
+    abort_pdu,
+    command_pdus,
+    reject_pdu,
+)
+from edge.association.reception import Discarded, Reception, Stored
+from edge.association.request import APPLICATION_CONTEXT_NAME, AssociateRequest, decode_associate_rq
+from edge.association.settings import ListenerSettings
+from edge.association.sink import Sink, StoreRequest
+from edge.events import Event, log
+
+
+class Conversation:
+    """One connection. ``run`` is its thread; ``cut`` may be called from any other."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        peer: str,
+        *,
+        settings: ListenerSettings,
+        sink: Sink,
+        admit: Admit,
+        census: Census,
+        wake: socket.socket,
+    ) -> None:
+        self.association_id = uuid.uuid4().hex
+        self.peer = peer
+        self._sock = sock
+        self._settings = settings
+        self._sink = sink
+        self._admit = admit
+        self._census = census
+        self._reader = PduReader(sock, settings, wake)
+        self._connected = time.monotonic()
+        self._state = State.AWAITING_REQUEST
+        self._contexts: dict[int, AcceptedContext] = {}
+        self._peer_max_pdu = 0
+        self._calling = self._called = ""
+        self._tally: Tally | None = None
+        # The message under way: its command set, then its dataset.
+        self._context_id: int | None = None
+        self._command = bytearray()
+        self._request: Command | None = None
+        self._reception: Reception | None = None
+        self._message_bytes = 0
+        self._message_waited = 0.0
+
+    def cut(self) -> None:
+        """Shut the connection down from outside; the thread ends by itself."""
+        try:
+            self._sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return  # closed already
+
+    def run(self) -> None:
+        """Serve the connection to its end; never raises."""
+        how = "failed"
+        try:
+            how = self._converse()
+        except AssociationFault as e:
+            how = self._end(e)
+        except Exception as e:  # noqa: BLE001 the door: one association fails, the listener goes on
+            log(Event.HANDLER_FAILED, "an association failed", level=logging.ERROR, exc=e, **self._fields())
+            self._say_last(abort_pdu(AbortSource.PROVIDER, AbortReason.NOT_SPECIFIED))
+        finally:
+            if self._reception is not None:
+                self._reception.forget()
+            self._reader.close()
+            self._sock.close()
+            if self._tally is not None:
+                info = self._tally.info()
+                counts: dict[str, Any] = {
+                    "stored": info.stored,
+                    "refused": info.refused,
+                    "received_bytes": info.received_bytes,
+                }
+                log(Event.ASSOCIATION_ENDED, how, **counts, **self._fields())
+            self._census.leave(self, how)
+
+    def _end(self, fault: AssociationFault) -> str:
+        """Say to peer and log why it ends; return how in two words."""
+        established = self._state is State.ESTABLISHED
+        cut_short = " inside a message" if self._in_message else ""
+        match fault:
+            case Draining():
+                if established:
+                    self._say_last(abort_pdu(AbortSource.USER, AbortReason.NOT_SPECIFIED))
+                return "shut down"
+            case PeerAborted():
+                how = "aborted by the peer"
+            case ProtocolFault():
+                how = "protocol broken"
+            case PeerTooSlow():
+                how = "timed out"
+            case _:
+                how = "connection lost"
+        if isinstance(fault, PeerGone) and not established and self._reader.is_silent:
+            # Load balancers and port probes do this all day.
+            log(Event.CONNECTION_BROKEN, "closed without a word", level=logging.DEBUG, **self._fields())
+            return "closed without a word"
+        log(Event.CONNECTION_BROKEN, f"{fault}{cut_short}", level=logging.WARNING, **self._fields())
+        self._census.broken(self, f"{how}{cut_short}: {fault}")
+        if isinstance(fault, ProtocolFault):
+            # In Sta2 the abort is the user's (AA-1), afterwards the provider's with its reason (AA-8).
+            source = fault.source if established else AbortSource.USER
+            self._say_last(abort_pdu(source, fault.reason))
+        elif isinstance(fault, PeerTooSlow) and established:
+            self._say_last(abort_pdu(AbortSource.PROVIDER, AbortReason.NOT_SPECIFIED))
+        # An A-ASSOCIATE-RQ that does not come in time is answered by closing (AA-2).
+        return how
+
+    def _converse(self) -> str:
+        artim = self._connected + self._settings.artim_seconds
+        self._reader.wait(artim)
+        kind, body = self._reader.read(State.AWAITING_REQUEST, artim, artim)
+        if kind is PduType.ABORT:
+            raise PeerAborted("the peer aborted before it asked for an association")
+        request = decode_associate_rq(body, self._settings.max_contexts)
+        if not self._associate(request):
+            return "rejected"
+        del request, body
+        while True:
+            kind, body = self._next_pdu()
+            if kind is PduType.P_DATA:
+                for context_id, control, data in fragments(body):
+                    self._fragment(context_id, control, data)
+            elif kind is PduType.RELEASE_RQ:
+                if self._in_message:
+                    log(Event.CONNECTION_BROKEN, "released inside a message", **self._fields())
+                self._say_last(RELEASE_RP)
+                return "released"
+            else:
+                raise PeerAborted("the peer aborted the association")
+
+    @property
+    def _in_message(self) -> bool:
+        return self._context_id is not None
+
+    def _next_pdu(self) -> tuple[PduType, memoryview]:
+        settings, reader = self._settings, self._reader
+        if not self._in_message:
+            idle = time.monotonic() + settings.idle_seconds
+            reader.wait(idle)
+            return reader.read(State.ESTABLISHED, idle)
+        # Within a message: the next PDU soon, and all of it not below the minimum rate.
+        now = time.monotonic()
+        earned = settings.rate_grace_seconds + self._message_bytes / settings.min_bytes_per_second
+        by = now + earned - (reader.waited - self._message_waited)
+        return reader.read(State.ESTABLISHED, min(by, now + settings.stall_seconds), by)
+
+    # Association
+
+    def _associate(self, request: AssociateRequest) -> bool:
+        self._calling, self._called = request.calling_ae_title, request.called_ae_title
+        verdict = self._verdict(request)
+        if isinstance(verdict, Rejection):
+            self._census.rejected(self, verdict)
+            reason = (verdict.result, verdict.source, verdict.reason)
+            log(Event.ASSOCIATION_REJECTED, verdict.text, level=logging.WARNING, reason=reason, **self._fields())
+            self._say_last(reject_pdu(*reason))
+            return False
+        self._tally = verdict
+        agreement = negotiate(request, self._settings.max_pdu)
+        self._contexts = agreement.contexts
+        self._peer_max_pdu = request.max_pdu
+        for context, result in agreement.refused:
+            log(
+                Event.CONTEXT_REFUSED,
+                result.name,
+                abstract_syntax=context.abstract_syntax or "no UID",
+                **self._fields(),
+            )
+        self._state = State.ESTABLISHED
+        self._send(agreement.pdu)
+        log(
+            Event.ASSOCIATION_ACCEPTED,
+            "accepted",
+            contexts=len(agreement.contexts),
+            implementation=request.implementation,
+            **self._fields(),
+        )
+        return True
+
+    def _verdict(self, request: AssociateRequest) -> Tally | Rejection:
+        if not request.protocol_version & 1:
+            return PROTOCOL_VERSION
+        if request.application_context != APPLICATION_CONTEXT_NAME:
+            return APPLICATION_CONTEXT
+        if not request.contexts:
+            return NO_REASON
+        refused = self._admit(self._calling, self._called, self.peer)
+        return refused or self._census.admit(self, self._calling, self._called)
+
+    # Messages
+
+    def _fragment(self, context_id: int, control: int, data: memoryview) -> None:
+        if self._context_id is None:
+            if context_id not in self._contexts:
+                raise ProtocolFault(
+                    "data in a presentation context that was not accepted", reason=AbortReason.INVALID_PARAMETER_VALUE
+                )
+            self._context_id = context_id
+            self._message_bytes = 0
+            self._message_waited = self._reader.waited
+        elif context_id != self._context_id:
+            raise ProtocolFault("a message changes its presentation context", source=AbortSource.USER)
+        self._message_bytes += len(data)
+        is_command, is_last = control & COMMAND_FRAGMENT, control & LAST_FRAGMENT
+        if self._reception is None:
+            if not is_command:
+                raise ProtocolFault("a dataset without its command set", source=AbortSource.USER)
+            if len(self._command) + len(data) > self._settings.max_command_bytes:
+                raise ProtocolFault("a command set longer than any that exists", source=AbortSource.USER)
+            self._command += data
+            if is_last:
+                self._begin(decode_command(self._command))
+        else:
+            if is_command:
+                raise ProtocolFault("a command set inside a dataset", source=AbortSource.USER)
+            self._reception.take(data)
+            if is_last:
+                self._finish()
+
+    def _begin(self, request: Command) -> None:
+        self._command.clear()
+        if request.field & RESPONSE:
+            raise ProtocolFault("a response to nothing that was asked", source=AbortSource.USER)
+        self._request = request
+        self._reception = self._receive(request)
+        if not request.has_dataset:
+            self._finish()
+
+    def _receive(self, request: Command) -> Reception:
+        """Choose what becomes of the message by its command and context."""
+        context = self._contexts[self._context_id or 0]
+        limit = self._settings.max_object_bytes
+        if request.field == CommandField.C_ECHO_RQ:
+            return Discarded(Status.SUCCESS, "", limit)
+        if request.field == CommandField.C_CANCEL_RQ:
+            return Discarded(Status.SUCCESS, "", limit)
+        if request.field != CommandField.C_STORE_RQ:
+            return Discarded(Status.UNRECOGNISED_OPERATION, "This receiver offers C-ECHO and C-STORE", limit)
+        if context.abstract_syntax == VERIFICATION:
+            return Discarded(Status.SOP_CLASS_NOT_SUPPORTED, "C-STORE in a Verification context", limit)
+        if not request.has_dataset:
+            return Discarded(Status.CANNOT_UNDERSTAND, "C-STORE without a dataset, nothing was stored", limit)
+        return Stored(
+            self._sink,
+            StoreRequest(
+                sop_class_uid=request.sop_class_uid,
+                sop_instance_uid=request.sop_instance_uid,
+                transfer_syntax_uid=context.transfer_syntax,
+                calling_ae_title=self._calling,
+                called_ae_title=self._called,
+                peer=self.peer,
+                association_id=self.association_id,
+            ),
+            limit,
+        )
+
+    def _finish(self) -> None:
+        """The message is whole: answer it and count it."""
+        request, reception, context_id = self._request, self._reception, self._context_id
+        self._request = self._reception = self._context_id = None
+        if request is None or reception is None or context_id is None or self._tally is None:
+            return
+        status, comment = reception.finish()
+        if request.field == CommandField.C_CANCEL_RQ:
+            return  # nothing here lasts long enough to be cancelled, and a C-CANCEL has no response (PS3.7 9.3.2.3)
+        if request.field == CommandField.C_STORE_RQ:
+            if status == Status.SUCCESS:
+                self._census.stored(self._tally, reception.size)
+            else:
+                self._census.refused(self, self._tally, status, comment)
+        self._send(command_pdus(context_id, encode_response(request, status, comment), self._peer_max_pdu))
+
+    # Sending
+
+    def _send(self, data: bytes) -> None:
+        try:
+            self._sock.settimeout(self._settings.pdu_seconds)
+            self._sock.sendall(data)
+        except TimeoutError:
+            raise PeerTooSlow("the peer does not take our answer") from None
+        except OSError as e:
+            raise PeerGone(f"the connection was lost under our answer ({type(e).__name__})") from e
+
+    def _say_last(self, data: bytes) -> None:
+        """Send the last PDU and give the peer a moment to read it and close first (PS3.8 Sta13)."""
+        until = time.monotonic() + self._settings.linger_seconds
+        scratch = bytearray(4096)
+        try:
+            self._sock.settimeout(self._settings.linger_seconds)
+            self._sock.sendall(data)
+            self._sock.shutdown(socket.SHUT_WR)
+            while (left := until - time.monotonic()) > 0:
+                self._sock.settimeout(left)
+                if not self._sock.recv_into(scratch):
+                    return
+        except OSError:
+            return  # gone already, or not within the moment
+
+    def _fields(self) -> dict[str, Any]:
+        return {
+            "association_id": self.association_id,
+            "peer": self.peer,
+            "calling_ae_title": self._calling,
+            "called_ae_title": self._called,
+        }

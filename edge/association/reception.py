@@ -1,0 +1,120 @@
+"""One message's dataset on its way: into the sink, or read and forgotten; nothing of it is parsed (design D1)."""
+
+from typing import Any, Protocol
+
+from edge.association.command import Status
+from edge.association.faults import ProtocolFault
+from edge.association.pdu import AbortSource
+from edge.association.sink import Incoming, Sink, StoreRequest
+from edge.contract.uids import key_part
+from edge.errors import OutOfResources
+from edge.events import Event, log
+
+# Fixed texts: an exception's own text might quote a value (Error Comment, PS3.7 C.4.2).
+_NO_RESOURCES = "Out of resources, nothing was stored, send again later"
+_TOO_LONG = "Dataset longer than this receiver takes, nothing was stored"
+
+
+class Reception(Protocol):
+    """What takes the dataset of one message; exactly one of ``finish`` and ``forget`` ends it."""
+
+    size: int
+
+    def take(self, data: memoryview) -> None:
+        """The next fragment."""
+
+    def finish(self) -> tuple[int, str]:
+        """The last fragment was taken: return the status to answer, and the Error Comment."""
+
+    def forget(self) -> None:
+        """The association ended before the last fragment."""
+
+
+class Discarded:
+    """A dataset that is read only to answer its request with a fixed status (PS3.7 9.3, C)."""
+
+    def __init__(self, status: int, comment: str, limit: int) -> None:
+        self.size = 0
+        self._answer = (status, comment)
+        self._limit = limit
+
+    def take(self, data: memoryview) -> None:
+        """See :class:`Reception`."""
+        self.size += len(data)
+        if self.size > self._limit:
+            raise ProtocolFault("a dataset that is refused anyway does not end", source=AbortSource.USER)
+
+    def finish(self) -> tuple[int, str]:
+        """See :class:`Reception`."""
+        return self._answer
+
+    def forget(self) -> None:
+        """Nothing was kept."""
+
+
+class Stored:
+    """A C-STORE's dataset: Success only after the sink's commit returned (I1), a Failure otherwise (I6)."""
+
+    def __init__(self, sink: Sink, request: StoreRequest, limit: int) -> None:
+        self.size = 0
+        self._limit = limit
+        self._request = request
+        self._incoming: Incoming | None = None
+        self._refused = ""
+        try:
+            self._incoming = sink.open(request)
+        except Exception as e:  # noqa: BLE001 the door: whatever the sink raises, the sender gets a Failure (I6)
+            self._refuse(e)
+
+    def take(self, data: memoryview) -> None:
+        """See :class:`Reception`."""
+        self.size += len(data)
+        if self._incoming is None:
+            if self.size > 2 * self._limit:
+                raise ProtocolFault("a dataset that was refused does not end", source=AbortSource.USER)
+            return
+        if self.size > self._limit:
+            self.forget()
+            self._refused = _TOO_LONG
+            log(Event.STORE_REFUSED, f"dataset longer than {self._limit} bytes", **self._fields())
+            return
+        try:
+            self._incoming.write(data)
+        except Exception as e:  # noqa: BLE001 the door, as above
+            self._refuse(e)
+            self.forget()
+
+    def finish(self) -> tuple[int, str]:
+        """See :class:`Reception`."""
+        incoming, self._incoming = self._incoming, None
+        if incoming is not None:
+            try:
+                ulid = incoming.commit()
+            except Exception as e:  # noqa: BLE001 the door, as above; commit itself ended the instance
+                self._refuse(e)
+            else:
+                log(Event.STORE_KEPT, "kept", level=10, ulid=ulid, size=self.size, **self._fields())
+                return Status.SUCCESS, ""
+        return Status.OUT_OF_RESOURCES, self._refused
+
+    def forget(self) -> None:
+        """See :class:`Reception`."""
+        incoming, self._incoming = self._incoming, None
+        if incoming is not None:
+            incoming.discard()
+
+    def _refuse(self, e: Exception) -> None:
+        self._refused = _NO_RESOURCES
+        if isinstance(e, OutOfResources):
+            log(Event.STORE_REFUSED, str(e), level=30, hint=e.hint, **self._fields())
+        else:
+            log(Event.HANDLER_FAILED, "the sink failed, the instance was refused", level=40, exc=e, **self._fields())
+
+    def _fields(self) -> dict[str, Any]:
+        return {
+            "association_id": self._request.association_id,
+            "calling_ae_title": self._request.calling_ae_title,
+            "peer": self._request.peer,
+            # A malformed UID may be anything, a name as well: its digest is logged instead.
+            "sop_instance_uid": key_part(self._request.sop_instance_uid),
+        }

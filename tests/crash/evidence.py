@@ -74,7 +74,7 @@ def _file_meta(file: BinaryIO) -> dict[int, bytes]:
 
 
 def untagged_sha256(path: Path, edits: list[dict[str, Any]], offset: int) -> str:
-    """Return the SHA-256 of an uploaded object's dataset with its edits undone; raises ValueError if they do not fit."""
+    """Return the SHA-256 of an uploaded dataset with its edits undone; raises ValueError if they do not fit."""
     digest, skip = hashlib.sha256(), offset
 
     def add(data: bytes) -> None:

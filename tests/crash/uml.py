@@ -1,9 +1,9 @@
 """Power cuts: a User Mode Linux guest with a real ext4, stopped between two instants, its disk taken as it is.
 
 What the guest's kernel had not written to its disk is lost, as at a power cut; what the disk had is kept. Two kinds
-of cut give the same thing: ``kill`` (SIGKILL to the whole machine) and ``frozen`` (SIGSTOP to the guest's kernel, a copy
-of the disk image, SIGCONT): the copy holds exactly what the disk would hold had the power gone at that moment. The
-second kind makes many cuts of one boot. Not modelled: a disk that lies about its own cache, and torn sectors.
+of cut give the same thing: ``kill`` (SIGKILL to the whole machine) and ``frozen`` (SIGSTOP to the guest's kernel, a
+copy of the disk image, SIGCONT): the copy holds exactly what the disk would hold had the power gone at that moment.
+The second kind makes many cuts of one boot. Not modelled: a disk that lies about its own cache, and torn sectors.
 """
 
 import json
@@ -49,7 +49,7 @@ def copy_image(source: Path, target: Path) -> None:
 class Guest:
     """One running guest. ``mount`` is where its disk is mounted, inside; ``commands`` run there in the background."""
 
-    def __init__(self, folder: Path, image: Path, commands: Sequence[str]) -> None:
+    def __init__(self, folder: Path, image: Path, commands: Sequence[str], mount_options: str = "defaults") -> None:
         self.sent: list[Sent] = []
         self.console: list[str] = []
         self.image = image
@@ -59,7 +59,7 @@ class Guest:
         script.write_text(
             "#!/bin/sh\n"
             "mount -t proc proc /proc; ip link set lo up; mount -t tmpfs none /run; export TMPDIR=/run\n"
-            f"mount -t ext4 /dev/ubda {mount} || echo NO DISK\n"
+            f"mount -t ext4 -o {mount_options} /dev/ubda {mount} || echo NO DISK\n"
             + "".join(f"{command} &\n" for command in commands)
             + "wait\n"
         )
@@ -95,6 +95,12 @@ class Guest:
             if left <= 0 or not self._read(left):
                 raise TimeoutError("the guest did not get there:\n" + "\n".join(self.console[-20:]))
 
+    def watch(self, seconds: float) -> None:
+        """Read the console for so long."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self._read(left)
+
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """Stop the guest's kernel; inside the block the image does not change and every line it wrote is read."""
@@ -112,7 +118,8 @@ class Guest:
 
     def kill(self) -> None:
         """Cut the power for good, and read what was on its way on the console."""
-        os.killpg(self._process.pid, signal.SIGKILL)
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
         while self._read(30):
             pass
         self._process.wait(30)

@@ -1,0 +1,188 @@
+"""One edge under test: the real `python -m edge serve` on a folder, with a directory store and a local queue.
+
+``Box`` starts it from a *nursery*, a process that has the edge's modules imported already and forks for every start:
+the same code and the same settings, a second sooner, which is what makes hundreds of restarts affordable.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+from tests.crash.evidence import Evidence
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SETTLED = "('RELEASED', 'DUPLICATE', 'PARKED')"
+
+
+def settings(folder: Path, **more: str) -> dict[str, str]:
+    """Return the edge's settings for a box in ``folder``: short quiet time, release at once, a free port."""
+    return {
+        "AWS_IOT_THING_NAME": "crash-edge",
+        "EDGE_NUMBER": "7",
+        "SITE": "CRASH",
+        "SPOOL_DIR": str(folder / "spool"),
+        "STORE_DIR": str(folder / "store"),
+        "QUEUE_FILE": str(folder / "queue"),
+        "SCP_HOST": "127.0.0.1",
+        "SCP_PORT": "0",
+        "STORAGE_THROTTLE": "20",
+        "STORAGE_OOR": "10",
+        "GENERATION_QUIET": "0.3",
+        "RETAIN_HOURS": "0",
+        "LOGLEVEL": "WARNING",
+        **more,
+    }
+
+
+class Nursery:
+    """The process that edges are forked from; children end with it only if they are killed."""
+
+    def __init__(self) -> None:
+        environ = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+        self._process = subprocess.Popen(
+            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environ
+        )
+
+    def start(self, environ: dict[str, str], log: Path) -> int:
+        """Start one edge and return its process id."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps([environ, str(log)]) + "\n")
+        self._process.stdin.flush()
+        return int(self._process.stdout.readline())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate()
+
+
+class Box:
+    """One edge's folder and, when started, its process."""
+
+    def __init__(self, nursery: Nursery, folder: Path, **more: str) -> None:
+        self.folder = folder
+        self.pid = 0
+        self.log = folder / "edge.log"
+        self._nursery = nursery
+        self._settings = settings(folder, **more)
+        folder.mkdir(exist_ok=True)
+
+    @property
+    def listening(self) -> Path:
+        return self.folder / "spool" / "run" / "listening.json"
+
+    @property
+    def port(self) -> int:
+        return int(json.loads(self.listening.read_text())["port"])
+
+    def evidence(self) -> Evidence:
+        return Evidence(self.folder / "spool", self.folder / "store")
+
+    def begin(self) -> Self:
+        """Start the edge without waiting for it."""
+        self.pid = self._nursery.start(self._settings, self.log)
+        return self
+
+    def start(self) -> Self:
+        """Start the edge and wait until it listens; its recovery is over then."""
+        self.begin()
+        self._await(self._is_listening, 60, "listen")
+        return self
+
+    def kill(self) -> None:
+        """SIGKILL, and wait for the process to be gone."""
+        if self.pid:
+            with contextlib.suppress(ProcessLookupError):  # strace killed it, which is the point of that test
+                os.kill(self.pid, signal.SIGKILL)
+            self.await_death(30)
+
+    def await_death(self, seconds: float) -> None:
+        wait_for(lambda: not alive(self.pid), seconds, "the edge is still there")
+        self.pid = 0
+
+    def settle(self, seconds: float = 60) -> None:
+        """Wait until every durable instance has gone as far as it can."""
+        self._await(self._is_settled, seconds, "settle")
+
+    def _is_listening(self) -> bool:
+        try:
+            return bool(json.loads(self.listening.read_text())["pid"] == self.pid)
+        except (OSError, ValueError, KeyError):
+            return False
+
+    def _is_settled(self) -> bool:
+        shelf = sum(1 for _ in (self.folder / "spool" / "in").rglob("*.dcm"))
+        database = sqlite3.connect(f"file:{self.folder / 'spool' / 'journal' / 'journal.db'}?mode=ro", uri=True)
+        try:
+            sql = f"SELECT count(*), sum(state NOT IN {SETTLED}), sum(state = 'PARKED') FROM instance"  # noqa: S608
+            _, moving, parked = database.execute(sql).fetchone()
+            unsent = database.execute("SELECT count(*) FROM outbox WHERE sent_at IS NULL").fetchone()[0]
+        finally:
+            database.close()
+        return not moving and not unsent and shelf == (parked or 0)
+
+    def _await(self, condition: Callable[[], bool], seconds: float, what: str) -> None:
+        def reached() -> bool:
+            if not alive(self.pid):
+                raise AssertionError(f"the edge ended before it could {what}:\n{self.log.read_text()[-2000:]}")
+            return condition()
+
+        wait_for(reached, seconds, f"the edge did not {what}; its log ends with the lines of {self.log}")
+
+
+def alive(pid: int) -> bool:
+    """Tell whether the process is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def wait_for(condition: Callable[[], bool], seconds: float, otherwise: str) -> None:
+    """Poll until ``condition()``; raises AssertionError after so many seconds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(otherwise)
+        time.sleep(0.005)
+
+
+def start_sender(ledger: Path, seed: int, listening: Path, *more: Any) -> "subprocess.Popen[bytes]":
+    """Start one sender process that finds the edge by its listening file, again after each restart."""
+    command = [sys.executable, "-S", Path(__file__).with_name("sender.py"), "--ledger", ledger, "--seed", seed]
+    return subprocess.Popen([str(part) for part in (*command, "--listening", listening, *more)])
+
+
+def _nurse() -> None:
+    """Fork an edge per line on standard input; what follows the fork is `python -m edge serve`."""
+    import edge.__main__ as command
+
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # killed children leave no zombies
+    while line := sys.stdin.readline():
+        environ, log = json.loads(line)
+        pid = os.fork()
+        if pid == 0:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            os.setsid()
+            fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            nothing = os.open(os.devnull, os.O_RDONLY)
+            for target, source in ((0, nothing), (1, fd), (2, fd)):
+                os.dup2(source, target)
+            os.environ.update(environ)
+            sys.argv = ["dicom-edge", "serve"]
+            os._exit(command.main(["serve"]) or 0)
+        print(pid, flush=True)
+
+
+if __name__ == "__main__":
+    _nurse()

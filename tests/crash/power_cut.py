@@ -1,0 +1,174 @@
+"""Power cuts of a receiver in a User Mode Linux guest; the receiver is ours, or another for the negative controls."""
+
+import random
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.crash import uml
+from tests.crash.box import REPOSITORY, Box, Nursery, settings
+from tests.crash.checker import check, check_any_part10, fingerprint, states
+from tests.crash.evidence import Evidence
+from tests.crash.ledger import Book, book
+
+PORT = 11112  # the guest has a network of its own
+SENDERS = 3
+
+
+@dataclass
+class Tally:
+    """What a series of cuts showed."""
+
+    cuts: int = 0
+    acked: int = 0
+    cuts_with_losses: int = 0
+    losses: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    states: Counter[str] = field(default_factory=Counter)  # cuts that met at least one instance in the state
+
+    def lines(self) -> list[str]:
+        """Return the figures as text."""
+        hit = ", ".join(f"{name}: {n}" for name, n in sorted(self.states.items()))
+        lost = f"{len(self.losses)} lost in {self.cuts_with_losses} cuts"
+        return [f"{self.cuts} power cuts, {self.acked} acknowledged, {lost}", f"cuts that met each state: {hit}"]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """One disk as a power cut left it, and what the senders had been told by then."""
+
+    image: Path
+    book: Book
+    last: bool  # the machine was killed; the cuts before were taken from the running one
+
+
+def edge_command(mount: Path, flush: str) -> str:
+    """Return the shell line that runs our edge in the guest."""
+    values = settings(mount, SCP_PORT=str(PORT), FLUSH=flush, PYTHONPATH=str(REPOSITORY), PYTHONDONTWRITEBYTECODE="1")
+    environ = " ".join(f"{name}={value}" for name, value in values.items())
+    return f"env {environ} {sys.executable} -m edge serve"
+
+
+def storescp_command(mount: Path) -> str:
+    """Return the shell line that runs dcmtk's storescp in the guest, keeping datasets bit by bit."""
+    return f"mkdir -p {mount}/in; storescp +B --fork -od {mount}/in {PORT}"
+
+
+def cuts(
+    folder: Path,
+    command: Callable[[Path], str],
+    *,
+    count: int,
+    per_boot: int,
+    seed: int,
+    mount_options: str = "defaults",
+) -> Iterator[Cut]:
+    """Yield ``count`` cuts: of each boot ``per_boot``, the last of them by killing the machine.
+
+    Half of the cuts fall right after an answer was read, which is the worst moment; half at a random one.
+    """
+    rng = random.Random(seed)
+    template = folder / "template.img"
+    uml.make_template(template)
+    number = 0
+    while number < count:
+        image = folder / "disk.img"
+        uml.copy_image(template, image)
+        senders = [
+            f"{sys.executable} -S {REPOSITORY}/tests/crash/sender.py --ledger console --port {PORT}"
+            f" --seed {rng.randrange(1 << 30)} --largest 32768"
+            for _ in range(SENDERS)
+        ]
+        guest = uml.Guest(folder, image, [command(uml.guest_mount(folder)), *senders], mount_options)
+        try:
+            guest.watch_until(lambda: guest.acked() > 0, uml.BOOT_SECONDS)  # noqa: B023  # used at once
+            for nth in range(min(per_boot, count - number)):
+                goal = guest.acked() + rng.randrange(1, 20)
+                guest.watch_until(lambda: guest.acked() >= goal, uml.BOOT_SECONDS)  # noqa: B023
+                if rng.random() < 0.5:
+                    guest.watch(rng.random())
+                number += 1
+                last = nth == per_boot - 1 or number == count
+                cut = folder / f"cut-{number}.img"
+                if last:
+                    guest.kill()
+                    uml.copy_image(image, cut)
+                else:
+                    with guest.frozen():
+                        uml.copy_image(image, cut)
+                yield Cut(cut, book(guest.sent), last)
+                cut.unlink(missing_ok=True)
+        finally:
+            guest.kill()
+
+
+def cut_the_edge(folder: Path, nursery: Nursery, *, count: int, per_boot: int, seed: int, flush: str = "full") -> Tally:
+    """Cut the power of our edge, recover on each disk and judge: before the recovery, after it, and at the end."""
+    tally = Tally()
+    for cut in cuts(folder, lambda mount: edge_command(mount, flush), count=count, per_boot=per_boot, seed=seed):
+        with uml.mounted(cut.image, folder) as disk:
+            evidence = Evidence(disk / "spool", disk / "store")
+            tally.states.update(states(evidence).keys())
+            verdicts = [check(evidence, cut.book, settled=False)]
+            if flush == "full":
+                verdicts += _recover(nursery, disk, cut)
+            _enter(tally, cut, [f for v in verdicts for f in v.faults])
+    return tally
+
+
+def _recover(nursery: Nursery, disk: Path, cut: Cut):  # type: ignore[no-untyped-def]
+    box = Box(nursery, disk)
+    box.start()
+    try:
+        yield check(box.evidence(), cut.book, settled=False)
+        if cut.last:
+            box.settle()
+            yield check(box.evidence(), cut.book, settled=True)
+            box.kill()
+            before = fingerprint(box.evidence())
+            box.start()
+            box.kill()
+            assert fingerprint(box.evidence()) == before, "I10: a second recovery changed something"
+    finally:
+        box.kill()
+
+
+def cut_storescp(folder: Path, *, count: int, per_boot: int, seed: int, mount_options: str = "defaults") -> Tally:
+    """Cut the power of dcmtk's storescp: a control, which must show losses."""
+    tally = Tally()
+    made = cuts(folder, storescp_command, count=count, per_boot=per_boot, seed=seed, mount_options=mount_options)
+    for cut in made:
+        with uml.mounted(cut.image, folder) as disk:
+            _enter(tally, cut, check_any_part10(disk / "in", cut.book))
+    return tally
+
+
+def _enter(tally: Tally, cut: Cut, faults: list[str]) -> None:
+    unique = list(dict.fromkeys(faults))
+    losses = [fault for fault in unique if fault.startswith("I1 ")]
+    tally.cuts += 1
+    tally.acked += len(cut.book.acked)
+    tally.losses += losses
+    tally.faults += unique
+    tally.cuts_with_losses += bool(losses)
+
+
+def main() -> None:
+    """`python -m tests.crash.power_cut FOLDER RECEIVER CUTS SEED`, RECEIVER: full, no-directory, none or storescp."""
+    folder, receiver, count, seed = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    if receiver == "storescp":
+        tally = cut_storescp(folder, count=count, per_boot=10, seed=seed)
+    else:
+        with Nursery() as nursery:
+            tally = cut_the_edge(folder, nursery, count=count, per_boot=10, seed=seed, flush=receiver)
+    print("\n".join([*tally.lines(), *tally.faults[:20]]))
+    sys.exit(bool(tally.faults))
+
+
+if __name__ == "__main__":
+    main()

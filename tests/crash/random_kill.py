@@ -1,0 +1,115 @@
+"""SIGKILL of the edge at random moments, under eight senders that come back after every restart."""
+
+import random
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.crash.box import Box, Nursery, start_sender
+from tests.crash.checker import check, fingerprint, states
+from tests.crash.ledger import Book, load
+
+SENDERS = 8
+BURST = 12  # instances a sender sends in one life of the edge: a study, so that generations close in between
+
+
+@dataclass
+class Tally:
+    """What a series of kills showed."""
+
+    kills: int = 0
+    acked: int = 0
+    unanswered: int = 0
+    faults: list[str] = field(default_factory=list)
+    states: Counter[str] = field(default_factory=Counter)  # kills that met at least one instance in the state
+
+    def lines(self) -> list[str]:
+        """Return the figures as text."""
+        hit = ", ".join(f"{name}: {n}" for name, n in sorted(self.states.items()))
+        return [
+            f"{self.kills} kills, {self.acked} acknowledged, {self.unanswered} unanswered, {len(self.faults)} faults",
+            f"kills that met each state: {hit}",
+        ]
+
+
+def kill_at_random(folder: Path, nursery: Nursery, *, kills: int, seed: int, longest: float = 1.5) -> Tally:
+    """Kill ``kills`` times, at 0 to ``longest`` seconds after each start, recovery included; then settle and judge.
+
+    Each kill is judged on what it left, before the next start touches it; at the end everything once more, settled,
+    and recovery a second time, which must change nothing.
+    """
+    rng = random.Random(seed)
+    box = Box(nursery, folder / "box")
+    ledgers = [folder / f"ledger-{n}.jsonl" for n in range(SENDERS)]
+    senders = [
+        start_sender(path, rng.randrange(1 << 30), box.listening, "--burst", BURST, "--largest", 100 << 10)
+        for path in ledgers
+    ]
+    tally = Tally()
+    try:
+        box.start()
+        _await_acks(ledgers, 1)
+        for _ in range(kills):
+            time.sleep(rng.random() * longest)  # the random moment itself
+            box.kill()
+            tally.kills += 1
+            tally.states.update(states(box.evidence()).keys())
+            tally.faults += check(box.evidence(), load(ledgers), settled=False).faults
+            if tally.faults:
+                break  # keep what is there: it is the evidence
+            box.begin()
+    finally:
+        _stop(senders)
+    if not tally.faults:
+        tally.faults += _judge_the_end(box, ledgers)
+    book = load(ledgers)
+    tally.acked, tally.unanswered = len(book.acked), len(book.unanswered)
+    return tally
+
+
+def _judge_the_end(box: Box, ledgers: list[Path]) -> list[str]:
+    box.kill()
+    box.start()
+    box.settle(300)
+    faults = check(box.evidence(), load(ledgers), settled=True).faults
+    box.kill()
+    before = fingerprint(box.evidence())
+    box.start()
+    box.kill()
+    if fingerprint(box.evidence()) != before:
+        faults.append("I10 a second recovery changed something")
+    return faults
+
+
+def _await_acks(ledgers: list[Path], count: int) -> Book:
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        book = load(path for path in ledgers if path.exists())
+        if len(book.acked) >= count:
+            return book
+        time.sleep(0.02)
+    raise AssertionError("no sender was answered within a minute")
+
+
+def _stop(senders: "list[subprocess.Popen[bytes]]") -> None:
+    for sender in senders:
+        sender.terminate()
+    for sender in senders:
+        sender.wait(30)
+
+
+def main() -> None:
+    """`python -m tests.crash.random_kill FOLDER KILLS SEED`."""
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True)
+    with Nursery() as nursery:
+        tally = kill_at_random(folder, nursery, kills=int(sys.argv[2]), seed=int(sys.argv[3]))
+    print("\n".join([*tally.lines(), *tally.faults[:20]]))
+    sys.exit(bool(tally.faults))
+
+
+if __name__ == "__main__":
+    main()

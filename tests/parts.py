@@ -5,6 +5,8 @@ A skip is never silent: the closing summary lists it, and with CI=true it fails 
 
 import os
 import shutil
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -22,7 +24,10 @@ PACKAGES = {
 
 def program(name: str) -> str:
     """The path of a Debian program; the test is skipped, and named, when it is not here."""
-    path = shutil.which(name, path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin")
+    # An activated environment would hide dcmtk's storescu behind pynetdicom's program of the same name.
+    own = str(Path(sys.prefix) / "bin")
+    folders = [folder for folder in os.environ.get("PATH", os.defpath).split(":") if folder != own]
+    path = shutil.which(name, path=":".join([*folders, "/usr/sbin", "/sbin"]))
     if path is None:
         pytest.skip(f"{name} is missing: apt-get install {PACKAGES.get(name, name)}")
     return path

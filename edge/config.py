@@ -95,6 +95,12 @@ def _edge_id(raw: str) -> str:
     return raw
 
 
+def _issuer(raw: str) -> str | None:
+    if not re.fullmatch(r"[ -\[\]-~]{0,64}", raw):
+        raise ValueError("must be printable ASCII of at most 64 characters without a backslash")
+    return raw or None
+
+
 def _ae_title(raw: str) -> str:
     if not 1 <= len(raw.strip()) <= 16 or "\\" in raw or not raw.isascii() or not raw.isprintable():
         raise ValueError("must be 1 to 16 printable characters without a backslash")
@@ -141,7 +147,7 @@ SETTINGS: tuple[Setting, ...] = (
     S(name="PARSE_MEMORY_MB", default="512", parse=_whole(128, 65536), meaning="Memory of a worker that reads headers; above it the instance is parked."),
     S(name="PARSE_SECONDS", default="60", parse=_number(1, 3600), meaning="Time that such a worker has for one instance."),
     S(name="TAG_DECLARE_SAFE", default="false", parse=_flag, meaning="Declare our private block SAFE in (0008,0300)."),
-    S(name="TAG_CLINICAL_TRIAL_ISSUER", default="", parse=_optional, meaning="Also write Clinical Trial Series ID, with this issuer."),
+    S(name="TAG_CLINICAL_TRIAL_ISSUER", default="", parse=_issuer, meaning="Also write Clinical Trial Series ID, with this issuer."),
     S(name="ALLOW_VOLATILE_SPOOL", default="false", parse=_flag, meaning="Start although the file system of SPOOL_DIR may forget what was flushed. For trials only."),
     S(name="FLUSH", default="full", parse=_choice("full", "no-directory", "none"), meaning="What is flushed before Success. Anything but full LOSES SCANS: for the crash tests' negative controls only."),
     S(name="LOGLEVEL", default="INFO", parse=_choice("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"), meaning="How much is logged."),

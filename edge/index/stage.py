@@ -32,6 +32,9 @@ class GenerationLimits:
 class RowWriter(Protocol):
     """What this stage needs of the SQL index."""
 
+    def ensure_schema(self) -> None:
+        """Make or upgrade the tables; raises IndexAway, or EdgeError where a newer version has been here."""
+
     def record(self, rows: Sequence[IndexRow]) -> None:
         """Upsert; raises IndexAway."""
 
@@ -49,9 +52,13 @@ class IndexStage:
         self._pool = pool
         self._writer = writer
         self._limits = limits
+        self._schema_ready = False  # made by the first step: receiving does not wait for the database
 
     def step(self) -> bool:
         """Settle the oldest received instances in one journal transaction."""
+        if not self._schema_ready:
+            self._writer.ensure_schema()
+            self._schema_ready = True
         batch = self._journal.instances(State.RECEIVED, _BATCH)
         if not batch:
             return False
@@ -86,8 +93,10 @@ class IndexStage:
             log(Event.DUPLICATE, "the same instance again, already held", ulid=instance.ulid, of=twin)
         for generation in opened:
             log(
-                Event.GENERATION_OPENED, "a generation was opened",
-                job_id=generation.job_id, study_instance_uid=generation.study_instance_uid,
+                Event.GENERATION_OPENED,
+                "a generation was opened",
+                job_id=generation.job_id,
+                study_instance_uid=generation.study_instance_uid,
             )
         return True
 

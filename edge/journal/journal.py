@@ -203,6 +203,9 @@ class Journal(Ledger):
     def record_sent(self, message: Message, queue_id: str) -> None:
         """The queue accepted a message; a manifest's makes its instances ANNOUNCED."""
         with self.transaction() as tx:
+            if message.kind == Kind.STATUS:  # of the moment, not of the record
+                tx.execute("DELETE FROM outbox WHERE message_id = ?", message.message_id)
+                return
             done = tx.execute(
                 "UPDATE outbox SET sent_at = ?, queue_id = ? WHERE message_id = ? AND sent_at IS NULL",
                 tx.at, queue_id, message.message_id,

@@ -9,6 +9,7 @@ from edge.events import Event, log
 from edge.journal.journal import Journal
 from edge.spool.spool import Spool
 
+_ENTRIES_AT_START = 20_000
 _GONE = {State.RELEASED, State.DUPLICATE}
 _NOT_UPLOADED = {State.RECEIVED, State.INDEXED, State.TAGGED, State.PARKED}
 
@@ -27,7 +28,7 @@ class Recovery:
 def recover(spool: Spool, journal: Journal) -> Recovery:
     """Bring spool and journal together; the files are the truth about what was received."""
     swept = spool.sweep()
-    entries = journal.verify_chain()
+    entries = journal.verify_chain(last=_ENTRIES_AT_START)  # all of them: dicom-edge status --verify
     states = {row["ulid"]: State(row["state"]) for row in journal.query("SELECT ulid, state FROM instance")}
     entered = torn = removed = 0
     present = set()

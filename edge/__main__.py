@@ -1,0 +1,203 @@
+"""The command ``dicom-edge``: serve, demo, status, parked, retry, check-config."""
+
+import argparse
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from edge import __version__
+from edge.config import Config, describe, load_config
+from edge.errors import EdgeError
+from edge.events import Event, configure_logging, log
+
+_EXAMPLES = """\
+examples:
+  dicom-edge demo                              try everything on this machine, nothing to configure
+  AWS_IOT_THING_NAME=mri-edge EDGE_NUMBER=1 SPOOL_DIR=/data/spool STORE_DIR=/data/store \\
+    QUEUE_FILE=/data/queue.db dicom-edge serve   receive on port 11112
+  dicom-edge status                            how many scans are where, and what is in the way
+  dicom-edge parked                            what could not go on, why, and what to do
+  dicom-edge retry --all                       send all parked scans through the line again
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status: 0 done, 1 could not, 2 wrong usage or configuration."""
+    options = _parser().parse_args(arguments)
+    try:
+        run: Callable[[argparse.Namespace], int] = options.run
+        return run(options)
+    except EdgeError as e:
+        print(f"dicom-edge: {e}", file=sys.stderr)
+        if e.hint:
+            print(f"  hint: {e.hint}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="dicom-edge",
+        description="The DICOM receiver that keeps what it acknowledged.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"dicom-edge {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: Callable[[argparse.Namespace], int], text: str, epilog: str = "") -> argparse.ArgumentParser:
+        sub = commands.add_parser(
+            name, help=text, description=text, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        sub.set_defaults(run=run)
+        return sub
+
+    def configured(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("--config", type=Path, metavar="FILE", help="TOML file with settings; the environment wins")
+
+    sub = command("serve", _serve, "receive, keep, index, tag, upload and announce, until told to stop")
+    configured(sub)
+    sub = command("demo", _demo, "run edge, ingester and dashboard on this machine and send the sample scans",
+                  "examples:\n  dicom-edge demo\n  dicom-edge demo --once    the same, then check every byte and end")  # fmt: skip
+    sub.add_argument("--once", action="store_true", help="check the result against what went over the wire, then end")
+    sub.add_argument("--dir", type=Path, default=Path(".demo"), help="where it keeps its data (default: .demo)")
+    sub.add_argument("--data", type=Path, default=Path("dcmdata"), help="the scans to send (default: dcmdata)")
+    sub.add_argument("--port", type=int, default=11112, help="DICOM port (default: 11112)")
+    sub.add_argument("--dashboard-port", type=int, default=8042, help="port of the dashboard (default: 8042)")
+    sub.add_argument("--aws", metavar="PYTHON", help="on a local AWS: the Python of an environment that has ministack")
+    sub = command("status", _status, "how many scans are where, and what is in the way")
+    configured(sub)
+    sub.add_argument("--json", action="store_true", help="for programs")
+    sub.add_argument("--verify", action="store_true", help="also check every entry of the custody ledger")
+    sub = command("parked", _parked, "list what could not go on, why, and what to do")
+    configured(sub)
+    sub.add_argument("--json", action="store_true", help="for programs")
+    sub = command("retry", _retry, "send parked scans through the line again",
+                  "examples:\n  dicom-edge retry 01JX3KZ0000000000000000000\n  dicom-edge retry --all")  # fmt: skip
+    configured(sub)
+    sub.add_argument("ulid", nargs="*", help="as listed by dicom-edge parked")
+    sub.add_argument("--all", action="store_true", help="everything that is parked")
+    sub = command("check-config", _check_config, "read the configuration, report every fault at once, show what is in force")
+    configured(sub)
+    return parser
+
+
+def _config(options: argparse.Namespace) -> Config:
+    return load_config(os.environ, options.config)
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from edge.compose import serve  # the commands that only read start without loading the network side
+
+    config = _config(options)
+    configure_logging(config.loglevel)
+    stopping = threading.Event()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, lambda *_: stopping.set())
+    log(Event.START, f"dicom-edge {__version__} starts", edge_id=config.edge_id, spool_dir=str(config.spool_dir))
+    serve(config, stopping)
+    return 0
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from edge.demo.run import run_demo
+
+    return run_demo(
+        data=options.data, directory=options.dir, port=options.port, dashboard_port=options.dashboard_port,
+        once=options.once, aws=options.aws,
+    )
+
+
+def _status(options: argparse.Namespace) -> int:
+    from edge.services.heartbeat import journal_status
+    from edge.services.report import status_text
+
+    config = _config(options)
+    spool, journal = _open_existing(config)
+    status = journal_status(journal, spool)
+    if options.verify:
+        status["EntriesVerified"] = journal.verify_chain()
+    running = _running(config)
+    if options.json:
+        print(json.dumps({**status, "Running": running}, indent=2))
+        return 0
+    print(status_text(status, running=running))
+    if options.verify:
+        print(f"custody ledger: {status['EntriesVerified']} entries, the chain is whole")
+    return 0
+
+
+def _parked(options: argparse.Namespace) -> int:
+    from edge.services.report import parked_text
+
+    _, journal = _open_existing(_config(options))
+    parked = journal.parked()
+    if options.json:
+        rows = [{"Ulid": i.ulid, "At": i.moved_at.isoformat(), "Reason": i.reason, "Hint": i.hint} for i in parked]
+        print(json.dumps(rows, indent=2))
+    else:
+        print(parked_text(parked))
+    return 0
+
+
+def _retry(options: argparse.Namespace) -> int:
+    from edge.services.report import retry
+
+    if bool(options.ulid) == options.all:
+        print("dicom-edge: name the instances to retry (see: dicom-edge parked), or say --all", file=sys.stderr)
+        return 2
+    _, journal = _open_existing(_config(options))
+    done, refused = retry(journal, options.ulid, every=options.all)
+    for ulid in done:
+        print(f"{ulid} goes through the line again")
+    for why in refused:
+        print(f"dicom-edge: {why}", file=sys.stderr)
+    if not done and not refused:
+        print("nothing is parked")
+    return 1 if refused else 0
+
+
+def _check_config(options: argparse.Namespace) -> int:
+    from edge.spool.volume import volume_faults
+
+    config = _config(options)
+    for name, value in describe(config):
+        print(f"{name:<30} {value}")
+    faults = volume_faults(config.spool_dir)
+    for fault in faults:
+        print(f"dicom-edge: SPOOL_DIR is not safe: {fault}", file=sys.stderr)
+    if faults and not config.allow_volatile_spool:
+        return 2
+    print("the configuration is good")
+    return 0
+
+
+def _open_existing(config: Config) -> tuple[Any, Any]:
+    from edge.compose import open_journal, open_spool
+
+    if not (config.spool_dir / "journal" / "journal.db").exists():
+        raise EdgeError(f"no spool at {config.spool_dir}", hint="set SPOOL_DIR as it is set for dicom-edge serve")
+    return open_spool(config), open_journal(config)
+
+
+def _running(config: Config) -> dict[str, Any] | None:
+    from edge.compose import listening_file
+
+    try:
+        found: dict[str, Any] = json.loads(listening_file(config.spool_dir).read_text())
+        os.kill(int(found["pid"]), 0)
+    except (OSError, ValueError, KeyError):
+        return None
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

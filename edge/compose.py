@@ -1,0 +1,253 @@
+"""The composition root: build one edge from its configuration, start it, and stop it without losing anything."""
+
+import fcntl
+import json
+import logging
+import os
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import IO
+
+from edge.announce.generations import AnnounceSettings, CloseStage, ManifestStage
+from edge.announce.outbox import SendStage
+from edge.association.listener import Listener
+from edge.association.settings import ListenerSettings
+from edge.config import Config
+from edge.contract.local_queue import LocalQueue
+from edge.contract.local_store import DirectoryStore
+from edge.contract.queue import Queue
+from edge.contract.store import ObjectStore
+from edge.errors import SpoolError
+from edge.events import Event, log
+from edge.flow import Flow
+from edge.index.stage import GenerationLimits, IndexStage
+from edge.index.writer import IndexWriter
+from edge.journal.intake import Intake
+from edge.journal.journal import Journal
+from edge.parse.pool import ParsePool
+from edge.release.stage import ReleaseStage
+from edge.services.heartbeat import HeartbeatStage
+from edge.services.recovery import Recovery, recover
+from edge.spool.arrival import Received
+from edge.spool.flush import Flush, make_directory
+from edge.spool.spool import Spool, SpoolSettings, ensure_identity
+from edge.spool.volume import volume_faults
+from edge.tag.stage import TagSettings, TagStage
+from edge.upload.stage import UploadStage
+
+_MB = 1_000_000
+LOCAL_BUCKET = "local"  # what manifests call a directory store
+
+
+class Edge:
+    """One running edge."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self._lock_file = prepare_spool(config)
+        self.journal = open_journal(config)
+        self._intake = Intake(self.journal, on_entered=lambda: self._flow.wake())
+        self.spool = open_spool(config, on_received=self._intake.put)
+        self.recovery: Recovery = recover(self.spool, self.journal)
+        self._pools = (_pool(config), _pool(config))  # one for index, one for tag: neither waits for the other
+        self._writer = IndexWriter(config.index, config.site)
+        self._store = build_store(config)
+        self._upload = self._upload_stage()
+        self.listener = Listener(listener_settings(config), self.spool)
+        self._flow = self._build_flow()
+
+    def start(self) -> tuple[str, int]:
+        """Begin to receive; returns the address really bound."""
+        self._intake.start()
+        self._flow.start()
+        self.listener.start()
+        host, port = self.listener.address
+        write_listening(self.config.spool_dir, host, port)
+        log(Event.LISTENING, f"listening on {host} port {port}", host=host, port=port, pid=os.getpid())
+        return host, port
+
+    def stop(self, timeout: float = 30.0) -> None:
+        """Let the instances in flight finish, then end; what is not done is taken up at the next start."""
+        log(Event.STOP, "stopping: no new associations, instances in flight finish")
+        self.listener.drain(timeout)
+        done = self._intake.stop(timeout) and self._flow.stop(timeout)
+        self._upload.close()
+        for pool in self._pools:
+            pool.close()
+        if done:
+            self.journal.close()
+        else:
+            log(Event.STOP, "a stage did not end in time; its step is taken again at the next start", level=logging.WARNING)
+        listening_file(self.config.spool_dir).unlink(missing_ok=True)
+        self._lock_file.close()
+
+    def _upload_stage(self) -> UploadStage:
+        config = self.config
+        threads = config.threadcount or min(8, 2 * (os.cpu_count() or 1))
+        return UploadStage(
+            journal=self.journal, spool=self.spool, store=self._store, edge_id=config.edge_id, threads=threads
+        )
+
+    def _build_flow(self) -> Flow:
+        config, journal, spool = self.config, self.journal, self.spool
+        announce = AnnounceSettings(
+            edge_id=config.edge_id,
+            edge_number=config.edge_number,
+            site=config.site,
+            bucket=config.bucketname or LOCAL_BUCKET,
+            region=config.region or LOCAL_BUCKET,
+            datastore_id=config.datastore_id,
+            quiet_seconds=config.generation_quiet,
+        )
+        limits = GenerationLimits(most_instances=config.generation_files, most_bytes=config.generation_mb * _MB)
+        tag = TagSettings(
+            edge_id=config.edge_id,
+            edge_number=config.edge_number,
+            declare_safe=config.tag_declare_safe,
+            clinical_trial_issuer=config.tag_clinical_trial_issuer,
+        )
+        return Flow(
+            [
+                IndexStage(journal=journal, spool=spool, pool=self._pools[0], writer=self._writer, limits=limits),
+                TagStage(journal=journal, spool=spool, pool=self._pools[1], settings=tag),
+                self._upload,
+                CloseStage(journal=journal, quiet_seconds=config.generation_quiet),
+                ManifestStage(journal=journal, store=self._store, settings=announce),
+                SendStage(journal=journal, queue=build_queue(config), edge_id=config.edge_id),
+                ReleaseStage(
+                    journal=journal, spool=spool, store=self._store,
+                    retain=timedelta(hours=config.retain_hours), low_bytes=config.storage_throttle * _MB,
+                ),
+                HeartbeatStage(
+                    journal=journal, spool=spool, edge_number=config.edge_number, site=config.site,
+                    seconds=config.status_seconds,
+                    associations=lambda: len(self.listener.associations()),
+                    troubles=lambda: self._flow.troubles(),
+                ),
+            ]
+        )
+
+
+def prepare_spool(config: Config) -> IO[str]:
+    """Check that SPOOL_DIR may be used, make it ours, and return the lock that keeps a second edge out."""
+    faults = [] if config.allow_volatile_spool else volume_faults(config.spool_dir)
+    if faults:
+        raise SpoolError(
+            "SPOOL_DIR is not safe: " + "; ".join(faults),
+            hint="put it on a local disk; for a trial only: ALLOW_VOLATILE_SPOOL=true",
+        )
+    if config.flush != Flush.FULL:
+        log(Event.CONFIG_WARNING, f"FLUSH={config.flush}: acknowledged scans WILL be lost", level=logging.CRITICAL)
+    try:
+        ensure_identity(config.spool_dir, edge_id=config.edge_id, edge_number=config.edge_number)
+        for name in ("journal", "run"):
+            make_directory(config.spool_dir / name)
+        lock = (config.spool_dir / "run" / "lock").open("w")
+    except OSError as e:
+        raise SpoolError(
+            f"SPOOL_DIR {config.spool_dir} cannot be used ({e.strerror})",
+            hint="name a directory that this user may write to",
+        ) from e
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as e:
+        lock.close()
+        raise SpoolError(
+            f"another edge is running on {config.spool_dir}", hint="stop it first, or name another SPOOL_DIR"
+        ) from e
+    return lock
+
+
+def open_journal(config: Config) -> Journal:
+    """Open the journal of SPOOL_DIR, making it if there is none."""
+    return Journal(config.spool_dir / "journal" / "journal.db")
+
+
+def open_spool(config: Config, on_received: Callable[[Received], None] = lambda _: None) -> Spool:
+    """Open the spool of SPOOL_DIR."""
+    settings = SpoolSettings(
+        root=config.spool_dir,
+        reserve_bytes=config.storage_oor * _MB,
+        throttle_bytes=config.storage_throttle * _MB,
+        flush=Flush(config.flush),
+    )
+    return Spool(settings, on_received=on_received)
+
+
+def build_store(config: Config) -> ObjectStore:
+    """Return the directory store or S3, as configured."""
+    if config.store_dir is not None:
+        return DirectoryStore(config.store_dir)
+    from edge.upload.s3 import S3Settings, S3Store  # boto3 takes most of a second to import; only S3 needs it
+
+    return S3Store(
+        S3Settings(
+            bucket=config.bucketname or "",
+            region=config.region,
+            endpoint_url=config.aws_endpoint_url,
+            access_key=config.aws_access_key,
+            secret_key=config.aws_secret_key,
+            kms_key_id=config.kms_key_id,
+            transfer_acceleration=config.s3_transfer_acceleration,
+        )
+    )
+
+
+def build_queue(config: Config) -> Queue:
+    """Return the local queue or SQS, as configured."""
+    if config.queue_file is not None:
+        return LocalQueue(config.queue_file)
+    from edge.announce.sqs import SqsQueue, SqsSettings  # as above
+
+    return SqsQueue(
+        SqsSettings(
+            queue_url=config.queue_url or "",
+            region=config.region,
+            endpoint_url=config.aws_endpoint_url,
+            access_key=config.aws_access_key,
+            secret_key=config.aws_secret_key,
+        )
+    )
+
+
+def listener_settings(config: Config) -> ListenerSettings:
+    """Return what the listener is told."""
+    return ListenerSettings(
+        host=config.scp_host,
+        port=config.scp_port,
+        ae_title=config.ae_title,
+        max_associations=config.max_associations,
+        max_associations_per_address=config.max_associations_per_address,
+        max_pdu=config.max_pdu,
+        max_object_bytes=config.max_object_mb * _MB,
+        artim_seconds=config.artim_seconds,
+        pdu_seconds=config.pdu_seconds,
+        idle_seconds=config.idle_seconds,
+    )
+
+
+def listening_file(spool_dir: Path) -> Path:
+    """Return the file that says where the running edge listens."""
+    return spool_dir / "run" / "listening.json"
+
+
+def write_listening(spool_dir: Path, host: str, port: int) -> None:
+    """Say where we listen, whole or not at all."""
+    path = listening_file(spool_dir)
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps({"host": host, "port": port, "pid": os.getpid()}))
+    os.replace(part, path)
+
+
+def serve(config: Config, stopping: threading.Event) -> None:
+    """Run one edge until ``stopping`` is set."""
+    edge = Edge(config)
+    edge.start()
+    stopping.wait()
+    edge.stop()
+
+
+def _pool(config: Config) -> ParsePool:
+    return ParsePool(size=1, memory_mb=config.parse_memory_mb, timeout_seconds=config.parse_seconds)

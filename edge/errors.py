@@ -3,14 +3,33 @@
 No message carries patient data. ``transient`` tells a stage whether waiting may help.
 """
 
+from edge.contract.errors import (
+    EdgeError,
+    QueueAway,
+    QueueFault,
+    StoreAway,
+    StoreConflict,
+    StoreDenied,
+    StoreFault,
+)
 
-from edge.contract.errors import EdgeError as EdgeError
-from edge.contract.errors import QueueAway as QueueAway
-from edge.contract.errors import QueueFault as QueueFault
-from edge.contract.errors import StoreAway as StoreAway
-from edge.contract.errors import StoreConflict as StoreConflict
-from edge.contract.errors import StoreDenied as StoreDenied
-from edge.contract.errors import StoreFault as StoreFault
+__all__ = [
+    "ConfigError",
+    "EdgeError",
+    "IndexAway",
+    "JournalError",
+    "OutOfResources",
+    "ParseFault",
+    "QueueAway",
+    "QueueFault",
+    "SpoolError",
+    "StoreAway",
+    "StoreConflict",
+    "StoreDenied",
+    "StoreFault",
+    "TagFault",
+    "WorkerDied",
+]
 
 
 class ConfigError(EdgeError):
@@ -41,6 +60,10 @@ class TagFault(EdgeError):
 
 class WorkerDied(EdgeError):
     """A parse worker died or ran over its time or memory; the instance is parked, the edge goes on."""
+
+
+class IndexFault(EdgeError):
+    """The index database refuses a row for a reason that waiting does not mend; its instance is parked."""
 
 
 class IndexAway(EdgeError):

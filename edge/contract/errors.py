@@ -19,7 +19,7 @@ class StoreFault(EdgeError):
 
 
 class StoreDenied(StoreFault):
-    """The store refuses every object alike (keys, rights, bucket): the line waits for an operator, nothing is parked."""
+    """The store refuses every object alike (keys, rights, bucket): the line waits, nothing is parked."""
 
 
 class StoreConflict(StoreFault):

@@ -54,9 +54,7 @@ def _attributes(found: dict[int, Element], little_endian: bool, warnings: list[s
     charset = found.get(_CHARSET)
     decoder = Decoder(charset.value if charset else None, little_endian=little_endian, warn=warnings.append)
     return {
-        level.value: {
-            a.keyword: decoder.value(a, found[a.tag]) if a.tag in found else None for a in attributes
-        }
+        level.value: {a.keyword: decoder.value(a, found[a.tag]) if a.tag in found else None for a in attributes}
         for level, attributes in BY_LEVEL.items()
     }
 

@@ -16,12 +16,12 @@ from pydicom.valuerep import PN_DELIMS, TEXT_VR_DELIMS
 
 from edge.contract.attributes import Attribute, SqlType
 from edge.index.elements import Element
+from edge.index.text import clean
 
 pydicom.config.logger.disabled = True  # it quotes values; what matters is told in our warnings
 
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _NUMBER_MOST = 64  # characters; PS3.5 allows 16
-_SURROGATES = re.compile("[\ud800-\udfff]")
 _ESCAPE = b"\x1b"
 # What pydicom raises for damaged items (its reader has no error type of its own), and bombs of nested items.
 _DAMAGE = (
@@ -146,11 +146,6 @@ class Decoder:
             except _DAMAGE:
                 self._warn(f"{attribute.keyword}: an element in it cannot be read, left out")
         return document
-
-
-def clean(text: str) -> str:
-    """Return ``text`` as any database takes it: no NUL (PostgreSQL refuses it), no half of a surrogate pair."""
-    return _SURROGATES.sub("\ufffd", text.replace("\0", ""))
 
 
 def _clean_json(value: Any) -> Any:

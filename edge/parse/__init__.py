@@ -1,0 +1,1 @@
+"""Parsing in bounded processes: a *pool* of *workers*, which speak *frames*; nothing here knows DICOM."""

@@ -2,13 +2,13 @@
 
 import json
 import struct
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 _LENGTH = struct.Struct(">I")
 MAX_FRAME = 1 << 28  # bytes; a worker gone wrong must not make the edge allocate what it claims
 
 
-def write_frame(sink: BinaryIO, value: Any) -> None:
+def write_frame(sink: IO[bytes], value: Any) -> None:
     """Write one JSON value; raises OSError if the other side is gone."""
     raw = json.dumps(value).encode("ascii")
     sink.write(_LENGTH.pack(len(raw)))
@@ -16,7 +16,7 @@ def write_frame(sink: BinaryIO, value: Any) -> None:
     sink.flush()
 
 
-def read_frame(source: BinaryIO) -> Any:
+def read_frame(source: IO[bytes]) -> Any:
     """Read one JSON value; raises EOFError at the end of the stream, ValueError for what is no frame."""
     prefix = source.read(_LENGTH.size)
     if len(prefix) < _LENGTH.size:

@@ -8,7 +8,7 @@ import os
 import re
 import signal
 import sys
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from edge import errors
 from edge.errors import EdgeError, ParseFault
@@ -64,10 +64,10 @@ def _fault(name: str, message: str, hint: str) -> dict[str, Any]:
 
 
 def _public_name(error: EdgeError) -> str:
-    return next(c.__name__ for c in type(error).__mro__ if getattr(errors, c.__name__, None) is c)
+    return next(str(c.__name__) for c in type(error).__mro__ if vars(errors).get(c.__name__) is c)
 
 
-def _take_streams() -> tuple[BinaryIO, BinaryIO]:
+def _take_streams() -> tuple[IO[bytes], IO[bytes]]:
     """Keep the pipes for frames; whatever a library prints goes nowhere."""
     requests = os.fdopen(os.dup(0), "rb")
     answers = os.fdopen(os.dup(1), "wb")
@@ -79,7 +79,7 @@ def _take_streams() -> tuple[BinaryIO, BinaryIO]:
 
 def _limit_memory(memory_mb: int) -> None:
     try:
-        import resource
+        import resource  # noqa: PLC0415  not to be had on Windows
     except ImportError:  # not a Unix: the time limit is all there is
         return
     resource.setrlimit(resource.RLIMIT_AS, (memory_mb << 20, memory_mb << 20))

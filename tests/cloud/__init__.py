@@ -1,0 +1,1 @@
+"""The cloud side, on real databases, stores, queues and a real browser."""

@@ -12,7 +12,9 @@ import pytest
 
 PACKAGES = {
     "chromium": "chromium",
+    "dcmconv": "dcmtk",
     "e2fsck": "e2fsprogs",
+    "echoscu": "dcmtk",
     "linux.uml": "user-mode-linux",
     "mkfs.ext4": "e2fsprogs",
     "psql": "postgresql-client",

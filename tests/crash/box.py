@@ -11,6 +11,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -46,6 +47,7 @@ class Nursery:
     """The process that edges are forked from; children end with it only if they are killed."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         environ = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
         self._process = subprocess.Popen(
             [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environ
@@ -55,9 +57,10 @@ class Nursery:
         """Start one edge and return its process id."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps([environ, str(log)]) + "\n")
-        self._process.stdin.flush()
-        return int(self._process.stdout.readline())
+        with self._lock:
+            self._process.stdin.write(json.dumps([environ, str(log)]) + "\n")
+            self._process.stdin.flush()
+            return int(self._process.stdout.readline())
 
     def __enter__(self) -> Self:
         return self
@@ -74,7 +77,7 @@ class Box:
         self.pid = 0
         self.log = folder / "edge.log"
         self._nursery = nursery
-        self._settings = settings(folder, **more)
+        self._settings = settings(folder, ALLOW_VOLATILE_SPOOL="true", **more)  # /tmp may be one; SIGKILL spares it
         folder.mkdir(exist_ok=True)
 
     @property
@@ -112,7 +115,7 @@ class Box:
 
     def settle(self, seconds: float = 60) -> None:
         """Wait until every durable instance has gone as far as it can."""
-        self._await(self._is_settled, seconds, "settle")
+        self._await(self.is_settled, seconds, "settle")
 
     def _is_listening(self) -> bool:
         try:
@@ -120,7 +123,8 @@ class Box:
         except (OSError, ValueError, KeyError):
             return False
 
-    def _is_settled(self) -> bool:
+    def is_settled(self) -> bool:
+        """Tell whether nothing is left to do."""
         shelf = sum(1 for _ in (self.folder / "spool" / "in").rglob("*.dcm"))
         database = sqlite3.connect(f"file:{self.folder / 'spool' / 'journal' / 'journal.db'}?mode=ro", uri=True)
         try:
@@ -166,6 +170,7 @@ def start_sender(ledger: Path, seed: int, listening: Path, *more: Any) -> "subpr
 def _nurse() -> None:
     """Fork an edge per line on standard input; what follows the fork is `python -m edge serve`."""
     import edge.__main__ as command
+    import edge.compose  # noqa: F401  # what serve imports, before the fork
 
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # killed children leave no zombies
     while line := sys.stdin.readline():

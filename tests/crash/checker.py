@@ -1,6 +1,6 @@
 """The checks of the crash tests: what the sender was promised against what is there. Returns plain sentences.
 
-Each sentence begins with the check's number (I1 ... I10, as in README.md); an I1 sentence is a lost scan.
+Each sentence begins with a word for its check, explained in README.md; "lost" is an acknowledged scan that is gone.
 """
 
 import base64
@@ -33,7 +33,7 @@ class Verdict:
 
     @property
     def losses(self) -> list[str]:
-        return [fault for fault in self.faults if fault.startswith("I1 ")]
+        return [fault for fault in self.faults if fault.startswith("lost: ")]
 
 
 def check(evidence: Evidence, book: Book, *, settled: bool) -> Verdict:
@@ -55,7 +55,7 @@ def states(evidence: Evidence) -> Counter[str]:
 
 
 def fingerprint(evidence: Evidence) -> dict[str, Any]:
-    """Return all that a second recovery must leave as it is (I10)."""
+    """Return all that a second recovery must leave as it is."""
     return {
         "files": sorted((file.path.name, *file.pair) for file in evidence.files),
         "instances": evidence.instances,
@@ -65,7 +65,7 @@ def fingerprint(evidence: Evidence) -> dict[str, Any]:
 
 
 def check_any_part10(folder: Path, book: Book) -> list[str]:
-    """I1 alone, for receivers other than ours: is each acknowledged dataset in some file below ``folder``?"""
+    """The first check, for receivers other than ours: is each acknowledged dataset in a file below ``folder``?"""
     held = {read_part10(path, with_record=False).pair for path in folder.rglob("*") if path.is_file()}
     return [_loss(pair) for pair in sorted(book.acked - held)]
 
@@ -77,19 +77,19 @@ def _lost(evidence: Evidence, book: Book) -> Iterator[str]:
 
 
 def _loss(pair: Pair) -> str:
-    return f"I1 lost: {pair[0]} was acknowledged and is neither in the spool nor in the store"
+    return f"lost: {pair[0]} was acknowledged and is neither in the spool nor in the store"
 
 
 def _torn(evidence: Evidence) -> Iterator[str]:
     for file in evidence.files:
         if not file.whole:
-            yield f"I2 torn: {file.path.name} stands as complete, but has {file.why}"
+            yield f"torn: {file.path.name} stands as complete, but has {file.why}"
 
 
 def _unasked(evidence: Evidence, book: Book) -> Iterator[str]:
     found = {file.pair for file in evidence.files if file.whole} | {pair for pair, _ in _in_store(evidence)}
     for uid, _ in sorted(found - book.begun):
-        yield f"I6 altered: an instance {uid} is there with bytes that nobody sent"
+        yield f"altered: an instance {uid} is there with bytes that nobody sent"
 
 
 def _in_store(evidence: Evidence) -> Iterator[tuple[Pair, str]]:
@@ -112,7 +112,7 @@ def _chain(evidence: Evidence) -> Iterator[str]:
     for seq, e in enumerate(evidence.entries, 1):
         text = json.dumps([prev, e["seq"], e["at"], e["ulid"], e["kind"], e["body"]])
         if (e["seq"], e["prev"], e["hash"]) != (seq, prev, hashlib.sha256(text.encode()).hexdigest()):
-            yield f"I7 chain: the custody ledger is broken at entry {e['seq']}"
+            yield f"chain: the custody ledger is broken at entry {e['seq']}"
             return
         prev = e["hash"]
 
@@ -126,7 +126,7 @@ def _moves(evidence: Evidence) -> Iterator[str]:
         way = moves.get(row["ulid"], [])
         expected = LINE[: LINE.index(row["state"]) + 1] if row["state"] in LINE else [*way[:-1], row["state"]]
         if way != expected or way[:-1] != LINE[: len(way) - 1]:
-            yield f"I7 unrecorded: {row['ulid']} is {row['state']}, its entries say {way}"
+            yield f"unrecorded: {row['ulid']} is {row['state']}, its entries say {way}"
 
 
 def _stored_once(evidence: Evidence) -> Iterator[str]:
@@ -136,16 +136,16 @@ def _stored_once(evidence: Evidence) -> Iterator[str]:
         claimed[key] += 1
         path = evidence.objects.get(key)
         if path is None:
-            yield f"I4 missing: the journal says that {key} is stored"
+            yield f"store: the journal says that {key} is stored"
         elif _crc64nvme(path) != proof["crc64nvme"]:
-            yield f"I4 differs: {key} has another checksum than was confirmed"
+            yield f"store: {key} has another checksum than was confirmed"
     for key, count in claimed.items():
         if count > 1:
-            yield f"I4 twice: {count} instances claim {key}"
+            yield f"store: {count} instances claim {key}"
     pairs = Counter(pair for pair, key in _in_store(evidence) if not key.startswith("parked/"))
     for pair, count in pairs.items():
         if count > 1:
-            yield f"I4 twice: {pair[0]} lies in the store {count} times"
+            yield f"store: {pair[0]} lies in the store {count} times"
 
 
 def _purged(evidence: Evidence) -> Iterator[str]:
@@ -155,13 +155,13 @@ def _purged(evidence: Evidence) -> Iterator[str]:
         if row["ulid"] in here or row["state"] == "RELEASED":
             continue
         if row["state"] != "DUPLICATE" or (row["sop_instance_uid"], row["received_sha256"]) not in settled_pairs:
-            yield f"I5 purged: {row['ulid']} is {row['state']} and its bytes are gone"
+            yield f"purged: {row['ulid']} is {row['state']} and its bytes are gone"
 
 
 def _index(evidence: Evidence) -> Iterator[str]:
     expected = Counter(r["sop_instance_uid"] for r in evidence.instances if r["state"] in LINE)
     if Counter(evidence.indexed_uids) != expected:
-        yield f"I3 index: {len(evidence.indexed_uids)} rows, {expected.total()} instances, or other ones"
+        yield f"index: {len(evidence.indexed_uids)} rows, {expected.total()} instances, or other ones"
 
 
 def _manifests(evidence: Evidence, book: Book) -> Iterator[str]:
@@ -169,17 +169,17 @@ def _manifests(evidence: Evidence, book: Book) -> Iterator[str]:
     parked = {(r["sop_instance_uid"], r["received_sha256"]) for r in evidence.instances if r["state"] == "PARKED"}
     for pair in sorted(book.acked - parked):
         if listed[pair] != 1:
-            yield f"I9 announced: {pair[0]} is listed in {listed[pair]} manifests"
+            yield f"manifest: {pair[0]} is listed in {listed[pair]} manifests"
     for pair in sorted(set(listed) - book.begun):
-        yield f"I9 announced: {pair[0]} is in a manifest, but was never sent"
+        yield f"manifest: {pair[0]} is in a manifest, but was never sent"
     keys = {i["Key"] for m in evidence.manifests for i in m["Instances"]}
     for key in sorted(set(evidence.objects) - keys):
         if not key.startswith(("manifests/", "parked/", "journal/")):
-            yield f"I4 orphan: {key} is in the store and in no manifest"
+            yield f"store: {key} is in the store and in no manifest"
 
 
 def _tag_only(evidence: Evidence, most: int = 20) -> Iterator[str]:
-    """I8, on the newest ``most`` objects: with pydicom, another reader than the edge's own."""
+    """Compare the newest ``most`` objects with what was received: by pydicom, another reader than the edge's own."""
     for _, account in list(evidence.stored())[-most:]:
         path = evidence.objects.get(account["Key"])
         if path is None:
@@ -187,12 +187,12 @@ def _tag_only(evidence: Evidence, most: int = 20) -> Iterator[str]:
         tagged = pydicom.dcmread(path)
         added = b"".join(base64.b64decode(e["New"]) for e in account["Edits"])
         if not added or f"{tagged[0x0013, 0x1001].value}".encode() not in added:
-            yield f"I8 tag: {account['Key']} carries no ATRIUID from its edits"
+            yield f"tag: {account['Key']} carries no ATRIUID from its edits"
         received = pydicom.dcmread(_untagged(path, account["Edits"]))
         before, after = {e.tag: e for e in received}, {e.tag: e for e in tagged}
         for tag in {tag for tag in before.keys() | after.keys() if before.get(tag) != after.get(tag)}:
             if tag.group != ALLOWED_GROUP and tag not in ALLOWED_TAGS and tag.element != 0:
-                yield f"I8 tag: {account['Key']} differs in {tag}"
+                yield f"tag: {account['Key']} differs in {tag}"
 
 
 def _untagged(path: Path, edits: list[dict[str, Any]]) -> io.BytesIO:

@@ -131,7 +131,7 @@ def _recover(nursery: Nursery, disk: Path, cut: Cut):  # type: ignore[no-untyped
             before = fingerprint(box.evidence())
             box.start()
             box.kill()
-            assert fingerprint(box.evidence()) == before, "I10: a second recovery changed something"
+            assert fingerprint(box.evidence()) == before, "a second recovery changed something"
     finally:
         box.kill()
 
@@ -148,7 +148,7 @@ def cut_storescp(folder: Path, *, count: int, per_boot: int, seed: int, mount_op
 
 def _enter(tally: Tally, cut: Cut, faults: list[str]) -> None:
     unique = list(dict.fromkeys(faults))
-    losses = [fault for fault in unique if fault.startswith("I1 ")]
+    losses = [fault for fault in unique if fault.startswith("lost: ")]
     tally.cuts += 1
     tally.acked += len(cut.book.acked)
     tally.losses += losses

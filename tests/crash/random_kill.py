@@ -80,7 +80,7 @@ def _judge_the_end(box: Box, ledgers: list[Path]) -> list[str]:
     box.start()
     box.kill()
     if fingerprint(box.evidence()) != before:
-        faults.append("I10 a second recovery changed something")
+        faults.append("recovery: a second one changed something")
     return faults
 
 

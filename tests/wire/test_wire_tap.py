@@ -1,7 +1,6 @@
 """The wire tap is the judge of what was sent, so it is itself judged: against real senders and real receivers."""
 
 import hashlib
-import shutil
 import socket
 import subprocess
 import tracemalloc
@@ -15,6 +14,7 @@ from pynetdicom.dsutils import encode
 
 from edge.wire import WireTap
 from tests.crash import sender as raw
+from tests.parts import program
 
 CT, MR = get_testdata_file("CT_small.dcm"), get_testdata_file("MR_small.dcm")
 
@@ -79,14 +79,13 @@ def test_the_tap_tells_a_refusal_from_a_success():
 @pytest.mark.door("command")
 def test_the_tap_reads_dcmtk_on_both_sides(tmp_path):
     """Storescu sends, storescp receives bit by bit: each stored dataset has the digest that the tap saw."""
-    assert shutil.which("storescu"), "install dcmtk: this test needs the real storescu"
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    scp = subprocess.Popen(["storescp", "+B", "-od", tmp_path, str(port)])
+    scp = subprocess.Popen([program("storescp"), "+B", "-od", tmp_path, str(port)])
     try:
         wait_for_port(port)
         with WireTap("127.0.0.1", "127.0.0.1", port) as tap:
-            command = ["storescu", "127.0.0.1", str(tap.port), CT, MR]
+            command = [program("storescu"), "127.0.0.1", str(tap.port), CT, MR]
             subprocess.run(command, check=True, capture_output=True, timeout=60)
             seen = {e.sha256 for e in tap.ledger}
             assert len(seen) == 2

@@ -1,0 +1,75 @@
+"""make demo ONCE=1 in a fresh clone: an empty home, and on PATH only python3, make and the base tools."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.full, pytest.mark.door("command", "socket")]
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# What every Debian machine has (packages marked Essential), as far as a build may use it; no git, no apt, no dcmtk.
+BASE_TOOLS = (
+    "awk basename bash cat chmod cp cut date dd df dirname echo env expand expr false find grep head hostname id ln ls "
+    "mkdir mktemp mv nproc printf pwd readlink rm rmdir sed seq sh sha256sum sleep sort stat tail tee test timeout touch "
+    "tr true uname uniq wc xargs"
+).split()
+
+# Where packages come from is the machine's business, not the project's.
+NETWORK = ("PIP_", "HTTP_", "HTTPS_", "NO_PROXY", "http_", "https_", "no_proxy", "SSL_CERT", "REQUESTS_CA")
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """A fresh clone of what is committed."""
+    folder = tmp_path / "clone"
+    subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(folder)], check=True, timeout=120)
+    return folder
+
+
+@pytest.fixture
+def bare_environment(tmp_path):
+    """An empty HOME and a PATH of links to the base tools, make and the interpreter itself."""
+    home, tools = tmp_path / "home", tmp_path / "bin"
+    home.mkdir()
+    tools.mkdir()
+    for name in [*BASE_TOOLS, "make"]:
+        found = shutil.which(name)
+        assert found, f"{name} belongs to every Debian machine"
+        (tools / name).symlink_to(found)
+    (tools / "python3").symlink_to(Path(sys.executable).resolve())
+    network = {name: value for name, value in os.environ.items() if name.startswith(NETWORK)}
+    return {"HOME": str(home), "PATH": str(tools), "LANG": "C.UTF-8", "SCP_PORT": "0", **network}
+
+
+@pytest.mark.timeout(900)
+def test_E004_D12_make_demo_once_from_nothing(clone, bare_environment):
+    """The demo makes its environment, sends every sample with Success, and finds all of it where it belongs."""
+    done = subprocess.run(
+        ["make", "demo", "ONCE=1"],
+        cwd=clone,
+        env=bare_environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=800,
+    )
+    said = done.stdout
+    assert done.returncode == 0, said[-4000:] + done.stderr[-4000:]
+    samples = len(list((clone / "dcmdata").glob("*.dcm")))
+    for line in (
+        r"storescu is missing|pynetdicom",  # dcmtk is not on this PATH, and that is said
+        rf"\b{samples}\b",  # as many as were sent
+        r"\b1000000001\.1\b|\b\d{9,}\.\d+\b",  # an ATRIUID issued at an edge
+        r"/\d[\d.]+/\d[\d.]+/\d[\d.]+\.dcm",  # a key: study, series, instance
+        r"http://127\.0\.0\.1:\d+",  # the dashboard
+        r"storescu -v -aec EDGE_AE -aet CLIENT_AE",  # the line to try by hand
+        r"sqlite3|psql",  # the SQL prompt
+    ):
+        assert re.search(line, said), f"{line} is not in:\n{said[-6000:]}"

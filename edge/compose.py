@@ -1,6 +1,5 @@
 """The composition root: build one edge from its configuration, start it, and stop it without losing anything."""
 
-import fcntl
 import json
 import logging
 import os
@@ -32,6 +31,7 @@ from edge.services.heartbeat import HeartbeatStage
 from edge.services.recovery import Recovery, recover
 from edge.spool.arrival import Received
 from edge.spool.flush import Flush, make_directory
+from edge.spool.lock import lock_spool
 from edge.spool.spool import Spool, SpoolSettings, ensure_identity
 from edge.spool.volume import volume_faults
 from edge.tag.stage import TagSettings, TagStage
@@ -144,20 +144,12 @@ def prepare_spool(config: Config) -> IO[str]:
         ensure_identity(config.spool_dir, edge_id=config.edge_id, edge_number=config.edge_number)
         for name in ("journal", "run"):
             make_directory(config.spool_dir / name)
-        lock = (config.spool_dir / "run" / "lock").open("w")
+        return lock_spool(config.spool_dir / "run" / "lock")
     except OSError as e:
         raise SpoolError(
             f"SPOOL_DIR {config.spool_dir} cannot be used ({e.strerror})",
             hint="name a directory that this user may write to",
         ) from e
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as e:
-        lock.close()
-        raise SpoolError(
-            f"another edge is running on {config.spool_dir}", hint="stop it first, or name another SPOOL_DIR"
-        ) from e
-    return lock
 
 
 def open_journal(config: Config) -> Journal:

@@ -41,7 +41,7 @@ class Trouble:
 
 def backoff(failures: int, draw: float) -> float:
     """Return the seconds to wait after so many failures in a row; ``draw`` in [0, 1) is the jitter."""
-    most = min(BACKOFF_MOST, BACKOFF_FIRST * 2 ** min(failures - 1, 20))
+    most: float = min(BACKOFF_MOST, BACKOFF_FIRST * 2.0 ** min(failures - 1, 20))
     return most * (0.5 + draw / 2)
 
 

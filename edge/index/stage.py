@@ -12,7 +12,7 @@ from edge.contract.uids import is_valid_uid
 from edge.contract.states import State
 from edge.errors import EdgeError, ParseFault, WorkerDied
 from edge.events import Event, log
-from edge.index.writer import IndexRow
+from edge.index.rows import IndexRow
 from edge.journal.journal import Journal
 from edge.journal.rows import Generation, Instance
 from edge.parse.pool import ParsePool
@@ -73,14 +73,12 @@ class IndexStage:
                     self._journal.record_duplicate(instance.ulid, twin)
                     duplicates.append((instance, twin))
                     continue
-                fault = reading if isinstance(reading, EdgeError) else judge(instance, reading)
-                if fault is None and (rival := self._journal.find_rival(instance)) is not None:
-                    fault = ParseFault(
-                        "another object with this SOP Instance UID and other bytes is already held",
-                        hint=f"compare it with {rival.ulid}; both are kept",
-                    )
-                if fault is not None or isinstance(reading, EdgeError):
-                    self._park(instance, fault or reading)
+                if isinstance(reading, EdgeError):
+                    self._park(instance, reading)
+                    continue
+                fault = judge(instance, reading) or self._rivalry(instance)
+                if fault is not None:
+                    self._park(instance, fault)
                     continue
                 generation = self._settle(instance, reading)
                 if generation.opened:
@@ -121,6 +119,15 @@ class IndexStage:
             return None
         return twin.ulid
 
+    def _rivalry(self, instance: Instance) -> ParseFault | None:
+        rival = self._journal.find_rival(instance)
+        if rival is None:
+            return None
+        return ParseFault(
+            "another object with this SOP Instance UID and other bytes is already held",
+            hint=f"compare it with {rival.ulid}; both are kept",
+        )
+
     def _settle(self, instance: Instance, attributes: dict[str, dict[str, Any]]) -> Generation:
         return self._journal.record_indexed(
             instance.ulid,
@@ -140,7 +147,7 @@ class IndexStage:
             ulid=instance.ulid,
             attributes=attributes,
             transfer_syntax_uid=instance.transfer_syntax_uid,
-            size=instance.size,
+            size=instance.size - instance.dataset_offset,
             sha256=instance.received_sha256,
             calling_ae_title=instance.calling_ae_title,
             called_ae_title=instance.called_ae_title,

@@ -31,7 +31,8 @@ class Transaction:
         self._connection = connection
         self.at = at
         row = connection.execute("SELECT seq, hash FROM entry ORDER BY seq DESC LIMIT 1").fetchone()
-        self._seq, self._hash = (row[0], row[1]) if row else (0, GENESIS)
+        self._seq: int = row[0] if row else 0
+        self._hash: str = row[1] if row else GENESIS
 
     def append(self, kind: str, ulid: str | None, **body: Any) -> None:
         """Add one entry to the ledger."""
@@ -119,7 +120,8 @@ class Ledger:
         if connection is None:
             with self._lock:
                 connection = self._local.connection = self._connect()
-        return connection.execute(sql, values).fetchall()  # type: ignore[no-any-return]  # threading.local is untyped
+        rows: list[sqlite3.Row] = connection.execute(sql, values).fetchall()
+        return rows
 
     def verify_chain(self, last: int | None = None) -> int:
         """Check the hashes of the ``last`` entries, or of all, and return how many were looked at.

@@ -45,7 +45,7 @@ class Arrival:
         received_at: datetime,
         flush: Flush,
         directories: DirectoryFlusher,
-        check_space: Callable[[], None],
+        check_space: Callable[[], int],
         on_received: Callable[[Received], None],
     ) -> None:
         self._part = part

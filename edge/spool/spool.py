@@ -1,9 +1,9 @@
 """The spool's directory: where files lie, when a new one may begin, and what start does with what it finds.
 
-    SPOOL_DIR/spool.json            which edge this spool belongs to; never changes
-    SPOOL_DIR/tmp/<ulid>.part       on the way in, not acknowledged
-    SPOOL_DIR/in/<shard>/<ulid>.dcm durable, acknowledged
-    SPOOL_DIR/torn/                 what recovery could not believe; never deleted by us
+- SPOOL_DIR/spool.json: which edge this spool belongs to; never changes
+- SPOOL_DIR/tmp/<ulid>.part: on the way in, not acknowledged
+- SPOOL_DIR/in/<shard>/<ulid>.dcm: durable, acknowledged
+- SPOOL_DIR/torn/: what recovery could not believe; never deleted by us
 """
 
 import hashlib
@@ -13,6 +13,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -118,10 +119,8 @@ class Spool:
         """Delete the local bytes of one instance; the caller has the proof in the journal already (I3)."""
         path = self.path_of(ulid)
         path.unlink(missing_ok=True)
-        try:
+        with suppress(OSError):
             path.parent.rmdir()  # only if empty: an old shard
-        except OSError:
-            pass
 
     def listing(self) -> Iterator[str]:
         """Yield the ULIDs of all files on the shelf, oldest first."""
@@ -150,7 +149,7 @@ class Spool:
     def set_aside(self, ulid: str, why: str) -> None:
         """Move a file that cannot be believed to ``torn/``: kept, listed, never deleted (I6)."""
         path = self.path_of(ulid)
-        os.rename(path, self.root / "torn" / path.name)
+        path.rename(self.root / "torn" / path.name)
         fsync_directory(self.root / "torn")
         fsync_directory(path.parent)
         log(
@@ -182,7 +181,7 @@ def ensure_identity(root: Path, *, edge_id: str, edge_number: int) -> None:
             json.dump(mine, file)
             file.flush()
             os.fsync(file.fileno())
-        os.rename(part, path)
+        part.rename(path)
         fsync_directory(root)
         return
     try:

@@ -1,4 +1,4 @@
-"""Is the spool on a file system that keeps its word? (reliability 1, item 10)"""
+"""The spool's volume: does its file system keep its word? Some forget what was flushed."""
 
 import os
 from pathlib import Path
@@ -39,8 +39,7 @@ def volume_faults(spool: Path, mounts: str | None = None, preload: str | None = 
 
 
 def _mount_of(path: Path, mounts: str) -> tuple[str, str, list[str]] | None:
-    real = path if path.exists() else next((p for p in path.parents if p.exists()), Path("/"))
-    real = real.resolve()
+    real = path.resolve()
     best: tuple[str, str, list[str]] | None = None
     for line in mounts.splitlines():
         fields = line.split(" ")

@@ -119,7 +119,7 @@ class TagStage:
             error = str(e)
         tag = prove(path, edits, instance, error)
         if tag is None and edits:
-            # The edits do not lead back: never upload them. As received, with the error, or parked if that is wrong too.
+            # The edits do not lead back: never upload them. As received then, or parked if that is wrong too.
             tag = prove(path, (), instance, "the tag could not be taken back to the received bytes")
         return tag
 

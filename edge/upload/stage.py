@@ -1,6 +1,7 @@
 """The upload stage: put the tagged object into the store, and believe only what the store itself says (D6).
 
-TAGGED -> UPLOADED | PARKED; a parked instance is copied under ``parked/`` as received, so that it is not on one disk only.
+TAGGED -> UPLOADED | PARKED; a parked instance is copied under ``parked/`` as received, so that it is not on one disk
+only.
 """
 
 import logging
@@ -94,7 +95,8 @@ class UploadStage:
         return held
 
     def _copy_parked(self) -> bool:
-        waiting = [i for i in self._journal.parked() if i.parked_stored is None and self._spool.path_of(i.ulid).exists()]
+        parked = self._journal.parked()
+        waiting = [i for i in parked if i.parked_stored is None and self._spool.path_of(i.ulid).exists()]
         for instance in waiting[: self._threads]:
             path = self._spool.path_of(instance.ulid)
             whole = digest(pieces_of(path))

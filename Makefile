@@ -13,8 +13,12 @@ TIER_full = -m full
 TIER_all =
 PYTEST_ARGS ?=
 
-# ONCE=1 sends, checks and exits. DEMO=aws runs on the local AWS. PORT moves the DICOM port.
-DEMO_ARGS = $(if $(ONCE),--once) $(if $(filter aws,$(DEMO)),--aws $(MINISTACK_VENV)/bin/python)
+# ONCE=1 sends, checks and exits. DEMO=aws runs on the local AWS. A busy port is moved with PORT= or DASHBOARD_PORT=
+# (on the command line only: PORT in the environment is often another program's).
+PORT =
+DASHBOARD_PORT =
+DEMO_ARGS = $(if $(ONCE),--once) $(if $(filter aws,$(DEMO)),--aws $(MINISTACK_VENV)/bin/python) \
+	$(if $(PORT),--port $(PORT)) $(if $(DASHBOARD_PORT),--dashboard-port $(DASHBOARD_PORT))
 
 COMPILE = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-annotate --no-emit-index-url $(if $(UPGRADE),--upgrade)

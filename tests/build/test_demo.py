@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -16,9 +17,9 @@ ROOT = Path(__file__).resolve().parents[2]
 # What every Debian machine has (packages marked Essential), as far as a build may use it; no git, no apt, no dcmtk.
 BASE_TOOLS = (
     "awk basename bash cat chmod cp cut date dd df dirname echo env expand expr false find grep head hostname id ln ls "
-    "mkdir mktemp mv nproc printf pwd readlink rm rmdir sed seq sh sha256sum sleep sort stat tail tee test timeout touch "
-    "tr true uname uniq wc xargs"
-).split()
+    "mkdir mktemp mv nproc printf pwd readlink rm rmdir sed seq sh sha256sum sleep sort stat tail tee test timeout "
+    "touch tr true uname uniq wc xargs"
+)
 
 # Where packages come from is the machine's business, not the project's.
 NETWORK = ("PIP_", "HTTP_", "HTTPS_", "NO_PROXY", "http_", "https_", "no_proxy", "SSL_CERT", "REQUESTS_CA")
@@ -38,20 +39,27 @@ def bare_environment(tmp_path):
     home, tools = tmp_path / "home", tmp_path / "bin"
     home.mkdir()
     tools.mkdir()
-    for name in [*BASE_TOOLS, "make"]:
+    for name in [*BASE_TOOLS.split(), "make"]:
         found = shutil.which(name)
         assert found, f"{name} belongs to every Debian machine"
         (tools / name).symlink_to(found)
     (tools / "python3").symlink_to(Path(sys.executable).resolve())
     network = {name: value for name, value in os.environ.items() if name.startswith(NETWORK)}
-    return {"HOME": str(home), "PATH": str(tools), "LANG": "C.UTF-8", "SCP_PORT": "0", **network}
+    return {"HOME": str(home), "PATH": str(tools), "LANG": "C.UTF-8", **network}
+
+
+def free_port():
+    """A port that is free now; the demo refuses a busy one by name, so that a race shows itself."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
 
 
 @pytest.mark.timeout(900)
 def test_E004_D12_make_demo_once_from_nothing(clone, bare_environment):
     """The demo makes its environment, sends every sample with Success, and finds all of it where it belongs."""
     done = subprocess.run(
-        ["make", "demo", "ONCE=1"],
+        ["make", "demo", "ONCE=1", f"PORT={free_port()}", f"DASHBOARD_PORT={free_port()}"],
         cwd=clone,
         env=bare_environment,
         stdin=subprocess.DEVNULL,
@@ -64,9 +72,10 @@ def test_E004_D12_make_demo_once_from_nothing(clone, bare_environment):
     assert done.returncode == 0, said[-4000:] + done.stderr[-4000:]
     samples = len(list((clone / "dcmdata").glob("*.dcm")))
     for line in (
-        r"storescu is missing|pynetdicom",  # dcmtk is not on this PATH, and that is said
-        rf"\b{samples}\b",  # as many as were sent
-        r"\b1000000001\.1\b|\b\d{9,}\.\d+\b",  # an ATRIUID issued at an edge
+        r"sending with pynetdicom",  # dcmtk is not on this PATH, and that is said
+        rf"Success for {samples} of {samples} instances",
+        rf"checked: all {samples} instances",
+        r"\b1\d{9}\.\d+\b",  # an ATRIUID issued at edge number 1
         r"/\d[\d.]+/\d[\d.]+/\d[\d.]+\.dcm",  # a key: study, series, instance
         r"http://127\.0\.0\.1:\d+",  # the dashboard
         r"storescu -v -aec EDGE_AE -aet CLIENT_AE",  # the line to try by hand

@@ -55,7 +55,7 @@ stamp="$venv/.installed-$(digest "$lock")"
 if [ ! -e "$stamp" ]; then
     say "installing $(grep -c '==' "$lock") locked packages into $venv (once, about half a minute)"
     # The lock is complete, so nothing is left to resolve; every file is checked against its hash.
-    "$venv/bin/python" -m pip --disable-pip-version-check --no-input install --quiet --require-hashes --no-deps -r "$lock" ||
+    "$venv/bin/python" -m pip --disable-pip-version-check --no-input install -qq --require-hashes --no-deps -r "$lock" ||
         fail "The packages of $lock could not be installed (see above). If the network is the reason, try again;" \
             "a mirror is named with PIP_INDEX_URL."
     : >"$stamp"
@@ -66,7 +66,7 @@ if [ "${PROJECT:-yes}" = yes ]; then
     stamp="$venv/.project-$(digest pyproject.toml)"
     if [ ! -e "$stamp" ]; then
         # The build backend is in the lock: nothing is fetched.
-        "$venv/bin/python" -m pip --disable-pip-version-check --no-input install --quiet --no-deps \
+        "$venv/bin/python" -m pip --disable-pip-version-check --no-input install -qq --no-deps \
             --no-build-isolation --editable . || fail "the project itself could not be installed into $venv"
         : >"$stamp"
     fi

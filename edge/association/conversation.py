@@ -134,8 +134,12 @@ class Conversation:
             # Load balancers and port probes do this all day.
             log(Event.CONNECTION_BROKEN, "closed without a word", level=logging.DEBUG, **self._fields())
             return "closed without a word"
-        log(Event.CONNECTION_BROKEN, f"{fault}{cut_short}", level=logging.WARNING, **self._fields())
-        self._census.broken(self, f"{how}{cut_short}: {fault}")
+        # Between messages an abort or a close costs nothing (PS3.4 B.4); there are senders that know no other end.
+        harmless = established and not self._in_message and isinstance(fault, PeerGone | PeerAborted)
+        level = logging.INFO if harmless else logging.WARNING
+        log(Event.CONNECTION_BROKEN, f"{fault}{cut_short}", level=level, **self._fields())
+        if not harmless:
+            self._census.broken(self, f"{how}{cut_short}: {fault}")
         if isinstance(fault, ProtocolFault):
             # In Sta2 the abort is the user's (AA-1), afterwards the provider's with its reason (AA-8).
             source = fault.source if established else AbortSource.USER

@@ -93,4 +93,5 @@ class MemoryIncoming:
 
 
 def full() -> OutOfResources:
+    """What the spool raises when its reserve is reached."""
     return OutOfResources("the disk reserve is reached", hint="free some space")

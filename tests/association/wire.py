@@ -3,6 +3,7 @@
 import socket
 import struct
 from contextlib import contextmanager
+from typing import Self
 
 from edge.association.listener import Listener
 from edge.association.settings import ListenerSettings
@@ -26,19 +27,23 @@ def listening(sink, admit=None, **limits):
 
 
 def item(kind: int, value: bytes) -> bytes:
+    """An item or sub-item of an associate PDU."""
     return struct.pack(">BxH", kind, len(value)) + value
 
 
 def pdu(kind: int, body: bytes) -> bytes:
+    """A PDU with the right length."""
     return struct.pack(">BxI", kind, len(body)) + body
 
 
 def context(context_id: int, abstract: str, *transfer: str) -> bytes:
+    """A proposed presentation context."""
     syntaxes = b"".join(item(0x40, t.encode("latin-1")) for t in transfer)
     return item(0x20, bytes((context_id, 0, 0, 0)) + item(0x30, abstract.encode("latin-1")) + syntaxes)
 
 
 def user_information(max_pdu: int = 16384, extra: bytes = b"") -> bytes:
+    """The user information item."""
     return item(0x50, item(0x51, struct.pack(">I", max_pdu)) + item(0x52, b"1.2.3.4") + extra)
 
 
@@ -51,6 +56,7 @@ def associate_rq(
     application: bytes = item(0x10, b"1.2.840.10008.3.1.1.1"),
     user: bytes | None = None,
 ) -> bytes:
+    """An A-ASSOCIATE-RQ, by default for CT and Verification."""
     if contexts is None:
         contexts = context(1, CT, EXPLICIT) + context(3, VERIFICATION, IMPLICIT)
     fixed = struct.pack(">HH", version, 0) + called.ljust(16) + calling.ljust(16) + bytes(32)
@@ -58,10 +64,12 @@ def associate_rq(
 
 
 def element(number: int, value: bytes) -> bytes:
+    """An element of a command set."""
     return struct.pack("<HHI", 0, number, len(value)) + value
 
 
 def us(value: int) -> bytes:
+    """A value of VR US."""
     return struct.pack("<H", value)
 
 
@@ -78,6 +86,7 @@ def store_rq(uid: bytes = b"1.2.3", message_id: int = 7, *, sop_class: bytes = C
 
 
 def echo_rq(message_id: int = 5) -> bytes:
+    """A C-ECHO-RQ command set."""
     return (
         element(0x0002, VERIFICATION.encode())
         + element(0x0100, us(0x30))
@@ -92,6 +101,7 @@ def pdv(context_id: int, control: int, data: bytes) -> bytes:
 
 
 def p_data(*pdvs: bytes) -> bytes:
+    """A P-DATA-TF PDU."""
     return pdu(4, b"".join(pdvs))
 
 
@@ -105,7 +115,7 @@ class Peer:
     def __init__(self, listener: Listener, timeout: float = 20.0) -> None:
         self.sock = socket.create_connection(listener.address, timeout=timeout)
 
-    def __enter__(self) -> "Peer":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -1,0 +1,64 @@
+"""The memory of the receive path: a large object goes through in a small, fixed space."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.association.wire import Peer, p_data, pdv, store_rq
+
+pytestmark = pytest.mark.door("socket")
+
+# In a process of its own, so that what is measured is the listener's and nothing else's.
+SERVER = """
+import json, os, resource, sys
+from pathlib import Path
+from edge.association.listener import Listener
+from edge.association.settings import ListenerSettings
+from tests.association.memory_sink import MemorySink
+sink = MemorySink(keep=False)
+listener = Listener(ListenerSettings(host="127.0.0.1", port=0), sink)
+listener.start()
+print(json.dumps(listener.address), flush=True)
+for _ in sys.stdin:
+    peak = next(l for l in Path("/proc/self/status").read_text().splitlines() if l.startswith("VmHWM"))
+    print(json.dumps({"written": sink.written, "peak": int(peak.split()[1]) * 1024}), flush=True)
+listener.drain(5)
+"""
+
+
+class Remote:
+    """The listener's address, as a Peer wants it."""
+
+    def __init__(self, address):
+        self.address = tuple(address)
+
+
+def test_D10_an_object_of_300_MB_passes_in_flat_memory():
+    """Peak memory after 300 MB in one dataset is within 4 MB of the peak after one small one."""
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as server:
+        with Peer(Remote(json.loads(server.stdout.readline()))) as peer:
+
+            def ask():
+                print(file=server.stdin, flush=True)
+                return json.loads(server.stdout.readline())
+
+            peer.associate()
+            chunk = p_data(pdv(1, 0, bytes(131066)))
+            peer.send(p_data(pdv(1, 3, store_rq(b"1.1"))), chunk, p_data(pdv(1, 2, b"end")))
+            assert peer.status() == 0
+            before = ask()
+            peer.send(p_data(pdv(1, 3, store_rq(b"1.2"))))
+            for _ in range(2300):
+                peer.send(chunk)
+            peer.send(p_data(pdv(1, 2, b"end")))
+            assert peer.status() == 0
+            after = ask()
+        server.stdin.close()
+        assert server.wait(30) == 0
+    assert after["written"] - before["written"] == 2300 * 131066 + 3
+    print(f"peak {after['peak'] >> 20} MiB, {(after['peak'] - before['peak']) >> 10} KiB more than for a small object")
+    assert after["peak"] - before["peak"] < 4 << 20

@@ -20,7 +20,6 @@ from typing import Any, Self
 from tests.crash.evidence import Evidence
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-SETTLED = "('RELEASED', 'DUPLICATE', 'PARKED')"
 
 
 def settings(folder: Path, **more: str) -> dict[str, str]:
@@ -113,9 +112,9 @@ class Box:
         wait_for(lambda: not alive(self.pid), seconds, "the edge is still there")
         self.pid = 0
 
-    def settle(self, seconds: float = 60) -> None:
+    def settle(self, seconds: float = 60, end: str = "RELEASED") -> None:
         """Wait until every durable instance has gone as far as it can."""
-        self._await(self.is_settled, seconds, "settle")
+        self._await(lambda: self.is_settled(end), seconds, "settle")
 
     def _is_listening(self) -> bool:
         try:
@@ -123,17 +122,18 @@ class Box:
         except (OSError, ValueError, KeyError):
             return False
 
-    def is_settled(self) -> bool:
-        """Tell whether nothing is left to do."""
-        shelf = sum(1 for _ in (self.folder / "spool" / "in").rglob("*.dcm"))
+    def is_settled(self, end: str = "RELEASED") -> bool:
+        """Tell whether every durable file is entered and every instance at ``end`` or beside the line."""
+        shelf = {path.stem for path in (self.folder / "spool" / "in").rglob("*.dcm")}
         database = sqlite3.connect(f"file:{self.folder / 'spool' / 'journal' / 'journal.db'}?mode=ro", uri=True)
         try:
-            sql = f"SELECT count(*), sum(state NOT IN {SETTLED}), sum(state = 'PARKED') FROM instance"  # noqa: S608
-            _, moving, parked = database.execute(sql).fetchone()
+            rows = dict(database.execute("SELECT ulid, state FROM instance"))
             unsent = database.execute("SELECT count(*) FROM outbox WHERE sent_at IS NULL").fetchone()[0]
         finally:
             database.close()
-        return not moving and not unsent and shelf == (parked or 0)
+        gone = {"RELEASED", "DUPLICATE"}
+        at_rest = set(rows.values()) <= {end, "PARKED", *gone}
+        return not unsent and at_rest and all(rows.get(ulid, "RELEASED") not in gone for ulid in shelf)
 
     def _await(self, condition: Callable[[], bool], seconds: float, what: str) -> None:
         def reached() -> bool:

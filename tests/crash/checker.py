@@ -47,9 +47,7 @@ def check(evidence: Evidence, book: Book, *, settled: bool) -> Verdict:
 
 def states(evidence: Evidence) -> Counter[str]:
     """Count what the kill found: files on their way in, files the journal has not entered yet, rows by state."""
-    entered = {row["ulid"] for row in evidence.instances}
-    found = Counter({"on the way in": len(evidence.parts)})
-    found["durable, not in the journal"] = sum(file.path.stem not in entered for file in evidence.files)
+    found = Counter({"on the way in": len(evidence.parts), "durable, not in the journal": len(evidence.unentered())})
     found.update(row["state"] for row in evidence.instances)
     return +found
 

@@ -132,6 +132,11 @@ class Evidence:
     def manifests(self) -> list[dict[str, Any]]:
         return [json.loads(p.read_bytes()) for key, p in self.objects.items() if key.startswith("manifests/")]
 
+    def unentered(self) -> list[Part10]:
+        """Return the durable files that the journal has not entered yet."""
+        known = {row["ulid"] for row in self.instances}
+        return [file for file in self.files if file.path.stem not in known]
+
     def stored(self) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
         """Yield (row of the journal, manifest-like account) of everything that the journal says is uploaded."""
         listed = {i["Key"]: i for m in self.manifests for i in m["Instances"]}

@@ -24,6 +24,7 @@ class Tally:
 
     cuts: int = 0
     acked: int = 0
+    refused: int = 0
     cuts_with_losses: int = 0
     losses: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
@@ -33,7 +34,10 @@ class Tally:
         """Return the figures as text."""
         hit = ", ".join(f"{name}: {n}" for name, n in sorted(self.states.items()))
         lost = f"{len(self.losses)} lost in {self.cuts_with_losses} cuts"
-        return [f"{self.cuts} power cuts, {self.acked} acknowledged, {lost}", f"cuts that met each state: {hit}"]
+        return [
+            f"{self.cuts} power cuts, {self.acked} acknowledged, {self.refused} refused, {lost}",
+            f"cuts that met each state: {hit}",
+        ]
 
 
 @dataclass(frozen=True)
@@ -151,6 +155,7 @@ def _enter(tally: Tally, cut: Cut, faults: list[str]) -> None:
     losses = [fault for fault in unique if fault.startswith("lost: ")]
     tally.cuts += 1
     tally.acked += len(cut.book.acked)
+    tally.refused += cut.book.refused
     tally.losses += losses
     tally.faults += unique
     tally.cuts_with_losses += bool(losses)

@@ -23,16 +23,15 @@ class Tally:
     kills: int = 0
     acked: int = 0
     unanswered: int = 0
+    refused: int = 0
     faults: list[str] = field(default_factory=list)
     states: Counter[str] = field(default_factory=Counter)  # kills that met at least one instance in the state
 
     def lines(self) -> list[str]:
         """Return the figures as text."""
         hit = ", ".join(f"{name}: {n}" for name, n in sorted(self.states.items()))
-        return [
-            f"{self.kills} kills, {self.acked} acknowledged, {self.unanswered} unanswered, {len(self.faults)} faults",
-            f"kills that met each state: {hit}",
-        ]
+        answers = f"{self.acked} acknowledged, {self.unanswered} unanswered, {self.refused} refused"
+        return [f"{self.kills} kills, {answers}, {len(self.faults)} faults", f"kills that met each state: {hit}"]
 
 
 def kill_at_random(folder: Path, nursery: Nursery, *, kills: int, seed: int, longest: float = 1.5) -> Tally:
@@ -66,7 +65,7 @@ def kill_at_random(folder: Path, nursery: Nursery, *, kills: int, seed: int, lon
     if not tally.faults:
         tally.faults += _judge_the_end(box, ledgers)
     book = load(ledgers)
-    tally.acked, tally.unanswered = len(book.acked), len(book.unanswered)
+    tally.acked, tally.unanswered, tally.refused = len(book.acked), len(book.unanswered), book.refused
     return tally
 
 

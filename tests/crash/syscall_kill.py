@@ -47,6 +47,7 @@ class Tally:
     points: int = 0
     killed: int = 0  # points at which the edge really died; at others the thread made fewer calls this time
     acked: int = 0
+    refused: int = 0
     faults: list[str] = field(default_factory=list)
     calls: Counter[str] = field(default_factory=Counter)
     states: Counter[str] = field(default_factory=Counter)
@@ -56,7 +57,7 @@ class Tally:
         calls = ", ".join(f"{name}: {n}" for name, n in sorted(self.calls.items()))
         hit = ", ".join(f"{name}: {n}" for name, n in sorted(self.states.items()))
         return [
-            f"{self.points} points, killed at {self.killed}, {self.acked} acknowledged, {len(self.faults)} faults",
+            f"{self.points} points, killed at {self.killed}, {self.acked} acknowledged, {self.refused} refused, {len(self.faults)} faults",
             f"killed at: {calls}",
             f"kills that met each state: {hit}",
         ]
@@ -66,6 +67,7 @@ class Tally:
         self.points += other.points
         self.killed += other.killed
         self.acked += other.acked
+        self.refused += other.refused
         self.faults += other.faults
         self.calls += other.calls
         self.states += other.states
@@ -183,7 +185,7 @@ def kill_at(one: OneStore, points: Sequence[Point]) -> Tally:
     one.box.start().kill()
     if fingerprint(one.box.evidence()) != before:
         tally.faults.append("recovery: a second one changed something")
-    tally.acked = len(one.book().acked)
+    tally.acked, tally.refused = len(one.book().acked), one.book().refused
     return tally
 
 

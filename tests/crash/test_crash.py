@@ -41,6 +41,7 @@ def judge(tally, expected_states):
     print("\n" + "\n".join(tally.lines()))
     assert tally.faults == []
     assert tally.acked > 0
+    assert tally.refused == 0, "there was room and health: nothing may have been refused"
     assert expected_states - set(tally.states) == set(), "these states were never met: the run proves nothing of them"
 
 

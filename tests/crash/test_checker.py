@@ -1,0 +1,161 @@
+"""The checker finds each kind of damage: it is shown a real edge's box, whole and then broken in one way at a time."""
+
+import base64
+import json
+import shutil
+import sqlite3
+import subprocess
+
+import pytest
+
+from tests.crash.box import Box, Nursery, start_sender
+from tests.crash.checker import check
+from tests.crash.evidence import Evidence
+from tests.crash.ledger import load
+
+pytestmark = pytest.mark.door("socket", "file")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A box that took 12 images all the way; announced files stay on its shelf."""
+    folder = tmp_path_factory.mktemp("checker")
+    with Nursery() as nursery:
+        box = Box(nursery, folder / "box", RETAIN_HOURS="24")
+        box.start()
+        sender = start_sender(folder / "ledger", 1, box.listening, "--limit", 12, "--largest", 9 << 10)
+        assert sender.wait(60) == 0
+        box.settle(60, end="ANNOUNCED")
+        box.kill()
+    return folder
+
+
+@pytest.fixture
+def box(whole, tmp_path):
+    """A copy to break."""
+    return shutil.copytree(whole / "box", tmp_path / "box")
+
+
+def words(whole, box):
+    """Return the first word of every fault that the checker reports."""
+    verdict = check(Evidence(box / "spool", box / "store"), load([whole / "ledger"]), settled=True)
+    return {fault.split(":")[0] for fault in verdict.faults}
+
+
+def spool_file(box):
+    """Return the oldest file on the shelf."""
+    return next((box / "spool" / "in").rglob("*.dcm"))
+
+
+def row_of(box, path):
+    """Return what the journal knows of a spool file."""
+    return next(r for r in Evidence(box / "spool", box / "store").instances if r["ulid"] == path.stem)
+
+
+def object_of(box, path):
+    """Return the stored object of a spool file."""
+    return box / "store" / json.loads(row_of(box, path)["stored"])["key"]
+
+
+def execute(database, *statements):
+    """Change a database behind the edge's back."""
+    connection = sqlite3.connect(database)
+    for statement in statements:
+        connection.execute(statement)
+    connection.commit()
+    connection.close()
+
+
+def test_a_whole_box_has_no_faults(whole, box):
+    """Nothing is reported where nothing is wrong, and all twelve were acknowledged."""
+    assert words(whole, box) == set()
+    assert len(load([whole / "ledger"]).acked) == 12
+
+
+def test_a_scan_that_is_gone_is_reported_lost(whole, box):
+    """Gone from spool and store is lost; gone from the store alone is not, but it is seen."""
+    path = spool_file(box)
+    object_of(box, path).unlink()
+    assert words(whole, box) == {"store"}
+    path.unlink()
+    assert {"lost", "purged"} <= words(whole, box)
+
+
+def test_a_scan_whose_tagged_object_cannot_be_untagged_is_reported_lost(whole, box):
+    """One wrong byte in the only copy counts as a loss."""
+    path = spool_file(box)
+    target = object_of(box, path)
+    data = bytearray(target.read_bytes())
+    data[-1] ^= 1
+    target.write_bytes(data)
+    path.unlink()
+    assert {"lost", "store"} <= words(whole, box)
+
+
+def test_a_torn_file_is_reported(whole, box):
+    """A file shorter than its record says stands as complete, and is not."""
+    path = spool_file(box)
+    path.write_bytes(path.read_bytes()[:-2])
+    assert "torn" in words(whole, box)
+
+
+def test_bytes_that_nobody_sent_are_reported(whole, box):
+    """A file that agrees with its own record, but not with the sender's ledger."""
+    path = spool_file(box)
+    data = path.read_bytes()
+    offset = row_of(box, path)["dataset_offset"]
+    old, other = data[offset:], data[offset:-1] + bytes([data[-1] ^ 1])
+    digests = [
+        subprocess.run(["sha256sum"], input=d, capture_output=True, check=True).stdout[:64] for d in (old, other)
+    ]
+    path.write_bytes(data[:offset].replace(digests[0], digests[1]) + other)
+    assert "altered" in words(whole, box)
+
+
+@pytest.mark.parametrize(
+    ("word", "database", "statements"),
+    [
+        ("chain", "journal/journal.db", ["DROP TRIGGER entry_no_update", "UPDATE entry SET body = '{}' WHERE seq = 3"]),
+        ("chain", "journal/journal.db", ["DROP TRIGGER entry_no_delete", "DELETE FROM entry WHERE seq = 3"]),
+        ("unrecorded", "journal/journal.db", ["UPDATE instance SET state = 'TAGGED'"]),
+        ("index", "index.db", ["DELETE FROM instance WHERE rowid = 1"]),
+    ],
+)
+def test_damage_to_a_database_is_reported(whole, box, word, database, statements):
+    """An altered or missing entry, a state without its entry, a missing index row."""
+    execute(box / "spool" / database, *statements)
+    assert word in words(whole, box)
+
+
+def test_an_object_in_no_manifest_is_reported(whole, box):
+    """A second copy under another generation would be imported twice."""
+    source = object_of(box, spool_file(box))
+    target = source.parents[2].with_name("other-generation") / source.name
+    target.parent.mkdir()
+    shutil.copy(source, target)
+    assert words(whole, box) == {"store"}
+
+
+def test_a_missing_manifest_is_reported(whole, box):
+    """What no manifest lists never reaches the cloud."""
+    for path in (box / "store" / "manifests").rglob("*.json"):
+        path.unlink()
+    assert "manifest" in words(whole, box)
+
+
+def test_a_change_of_other_tags_than_ours_is_reported(whole, box):
+    """An edit that can be undone, but touches the patient's name, is not allowed."""
+    source = object_of(box, spool_file(box))
+    key = source.relative_to(box / "store").as_posix()
+    data = source.read_bytes()
+    at = data.index(b"SYNTHETIC^CRASH")
+    source.write_bytes(data.replace(b"SYNTHETIC^CRASH", b"SYNTHETIC^OTHER"))
+    for path in (box / "store" / "manifests").rglob("*.json"):
+        manifest = json.loads(path.read_text())
+        for instance in manifest["Instances"]:
+            if instance["Key"] == key:
+                text = [base64.b64encode(b"SYNTHETIC^" + word).decode() for word in (b"OTHER", b"CRASH")]
+                instance["Edits"].append({"Offset": at, "New": text[0], "Old": text[1]})
+                instance["Edits"].sort(key=lambda edit: edit["Offset"])
+        path.write_text(json.dumps(manifest))
+    assert {"tag", "store"} == words(whole, box)

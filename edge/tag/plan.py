@@ -68,7 +68,7 @@ def plan(
     block = find_block(walk, draft.outline)
     if block.holds(inputs):
         return []
-    replaced: Replaced = list(_coercion(draft, inputs))
+    replaced: Replaced = list(_coercion(draft, inputs))  # in the order of their tags
     replaced += _clinical_trial(draft, inputs, block)
     replaced += _block(draft, inputs, block)
     if inputs.declare_safe:
@@ -104,8 +104,7 @@ def _clinical_trial(draft: Draft, inputs: TagInputs, block: Block) -> Iterator[t
     elif series or issuer:
         return  # never over a sender's value, nor beside half of one
     draft.put(CLINICAL_TRIAL_SERIES_ID, "LO", inputs.atriuid.encode("ascii"))
-    if issuer != ours:
-        draft.put(ISSUER_OF_SERIES_ID, "LO", ours)
+    draft.put(ISSUER_OF_SERIES_ID, "LO", ours)
     if draft.outline.find(COORDINATING_CENTER_NAME) is None:
         draft.put(COORDINATING_CENTER_NAME, "LO", b"")  # Type 2 of the Clinical Trial Series Module (PS3.3 C.7.3.2)
 
@@ -170,7 +169,7 @@ def _contributing_equipment(draft: Draft, inputs: TagInputs) -> None:
 
 def _original_attributes(draft: Draft, inputs: TagInputs, replaced: Replaced) -> None:
     encoding = _readable(draft, ORIGINAL_ATTRIBUTES)
-    old = encode.item(encoding, (encode.element(encoding, *attribute) for attribute in sorted(replaced)))
+    old = encode.item(encoding, (encode.element(encoding, *attribute) for attribute in replaced))
     content = (
         encode.sequence(encoding, 0x04000550, [old]),
         encode.text(encoding, 0x04000562, "DT", inputs.coerced_at),

@@ -84,5 +84,5 @@ def test_D5_an_edit_that_is_not_there_cannot_be_undone() -> None:
 
 def test_D5_json_of_an_edit_is_read_strictly() -> None:
     """Text that is not base64 is refused, not read as something else."""
-    with pytest.raises(ValueError, match="base64|padding|Non-base64"):
+    with pytest.raises(ValueError, match=r"base64|padding"):
         Edit.from_json({"Offset": 1, "New": "e*A==", "Old": ""})

@@ -31,6 +31,7 @@ SYNTAXES = (*NATIVE, JPEG, JPEG_2000, HTJ2K, RLE)
 
 UNDEFINED = 0xFFFFFFFF
 LONG = ("OB", "OW", "SQ", "UN", "UT")
+ODD = (b"odd", b"ABDOMEN", b"202001020304050", OTHER_INPUTS.atriuid.encode())
 CREATOR = b"ATRI EDGE 1.0 "
 
 
@@ -108,6 +109,7 @@ class Shape:
     pixels: bool = True
     later: bool = True  # elements after group 0018
     trial: str | None = None  # (0012,0071): 'theirs' or 'empty'
+    odd: bool = False  # values of odd length, against PS3.5 7.1.1
 
 
 def dataset(shape: Shape) -> bytes:
@@ -123,11 +125,12 @@ def dataset(shape: Shape) -> bytes:
 
     put(0x00080005, "CS", b"ISO_IR 100")
     if shape.coercion:
-        value = b"" if shape.coercion == "empty" else b"20200102030405"
+        value = b"" if shape.coercion == "empty" else b"202001020304050"[: 15 if shape.odd else 14]
         put(0x00080015, "UN" if shape.coercion == "UN" else "DT", value)
     put(0x00080016, "UI", b"1.2.840.10008.5.1.4.1.1.7\0")
     put(0x00080018, "UI", b"1.2.3.4.5\0")
     put(0x00080060, "CS", b"OT")
+    put(0x00080070, "LO", b"odd" if shape.odd else b"even")
     if shape.characteristics:
         us = struct.pack("<H" if shape.characteristics in (Form.UN, Form.UN_UNDEFINED) else w.order + "H", 0x0019)
         content = [(0x00080301, "US", us), (0x00080302, "LO", b"THEIRS"), (0x00080303, "CS", b"SAFE")]
@@ -136,7 +139,7 @@ def dataset(shape: Shape) -> bytes:
     if shape.trial:
         put(0x00120071, "LO", b"T-7 " if shape.trial == "theirs" else b"")
     _group_0013(shape, put)
-    put(0x00180015, "CS", b"HEAD")
+    put(0x00180015, "CS", b"ABDOMEN" if shape.odd else b"HEAD")
     if shape.equipment:
         contents = [[(0x00080070, "LO", b"ACME"), (0x0018A003, "ST", b"made")], [(0x00080070, "LO", b"BETA")]]
         add(0x0018A001, w.sequence(0x0018A001, shape.equipment, contents))
@@ -173,7 +176,7 @@ def _group_0013(shape: Shape, put: Callable[[int, str, bytes], None]) -> None:
         inputs = INPUTS if shape.ours == "same" else OTHER_INPUTS
         creators.append((0x00130000 | first, "LO", CREATOR))
         for n, text in enumerate((inputs.atriuid, inputs.file_id, inputs.scan_id), start=1):
-            value = text.encode() + b" " * (len(text) % 2)
+            value = text.encode() + b" " * (len(text) % 2 and not shape.odd)
             values.append((0x00130000 | first << 8 | n, "LO", value))
         first += 1
     if shape.foreign in ("orphan", "both"):
@@ -215,7 +218,10 @@ SEQUENCES = (0x00080300, 0x0018A001, 0x04000550, 0x04000561, 0x0040A170)
 
 
 def tree(raw: bytes, start: int, syntax: str) -> dict[int, Any]:
-    """Return what a dataset holds: bytes without padding, None for nothing, a list of such for a sequence."""
+    """Return what a dataset holds: bytes without padding, None for nothing, a list of such for a sequence.
+
+    An odd length is an AssertionError unless the value is one of those that :attr:`Shape.odd` writes.
+    """
     return _tree(raw, start, len(raw), writer(syntax))
 
 
@@ -229,6 +235,7 @@ def _tree(raw: bytes, position: int, end: int, w: Writer) -> dict[int, Any]:
             un = w.explicit and raw[position + 4 : position + 6] == b"UN"
             values[tag] = list(_items(raw, value, after, Writer(explicit=False) if un else w))
         else:
+            assert (after - value) % 2 == 0 or raw[value:after] in ODD, f"{tag:08x} is of odd length"
             values[tag] = raw[value:after].strip(b" \0") or None
         position = after
     return values

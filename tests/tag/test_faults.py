@@ -87,6 +87,29 @@ def test_D5_200_nested_sequences_are_tagged() -> None:
     assert tag_or_fault(_nested(200), 0, EXPLICIT)
 
 
+MARKS = {name: W.tag(tag) for name, tag in (("item", 0xFFFEE000), ("item end", 0xFFFEE00D), ("end", 0xFFFEE0DD))}
+BAD = {
+    "a sequence's end with a length": MARKS["end"] + b"\4\0\0\0" + bytes(4),
+    "an item's end in a sequence": MARKS["item end"] + bytes(4),
+    "an element in a sequence": W.element(0x00081150, "UI", b"1\0"),
+    "an item in an item": MARKS["item"] + b"\xff\xff\xff\xff" + MARKS["item"] + bytes(4),
+    "a sequence's end in an item": MARKS["item"] + b"\xff\xff\xff\xff" + MARKS["end"] + bytes(4),
+}
+
+
+@pytest.mark.parametrize("inside", BAD.values(), ids=BAD)
+def test_D5_a_broken_sequence_of_undefined_length_is_a_fault(inside: bytes) -> None:
+    """Where the end of a sequence is not certain, nothing is inserted behind it."""
+    assert fault_of(UID + W.element(0x00081140, "SQ", inside, build.UNDEFINED) + bytes(64)) == Reason.DELIMITER
+
+
+def test_D5_a_fragment_without_length_is_a_fault() -> None:
+    """Fragments of pixel data are of explicit length (PS3.5 A.4)."""
+    inside = MARKS["item"] + b"\xff\xff\xff\xff" + MARKS["item end"] + bytes(4) + MARKS["end"] + bytes(4)
+    raw = UID + W.element(0x7FE00010, "OB", inside, build.UNDEFINED)
+    assert fault_of(raw, build.JPEG) == Reason.DELIMITER
+
+
 def test_D5_deeper_than_the_limit_is_a_fault() -> None:
     """100,000 levels are refused, not walked."""
     assert fault_of(_nested(100_000)) == Reason.DEPTH

@@ -36,7 +36,7 @@ def test_I4_inputs_come_back_from_the_journal_as_they_were(inputs: TagInputs) ->
 )
 def test_P028_inputs_that_would_break_the_object_are_refused(change: dict[str, Any]) -> None:
     """What is no FileID.ScanID, no UTC time of fixed length or no plain text of its VR is never written."""
-    with pytest.raises(ValueError, match="ATRIUID|decimal|coerced_at|ASCII|station name"):
+    with pytest.raises(ValueError, match=r"ATRIUID|decimal|coerced_at|ASCII|station name"):
         replace(INPUTS, **change)
 
 
@@ -54,13 +54,14 @@ def test_D5_the_private_dictionary_makes_an_implicit_reader_see_LO() -> None:
     ]
 
 
-def test_P028_a_replaced_trial_id_follows_the_block() -> None:
+@pytest.mark.parametrize("syntax", build.NATIVE)
+def test_P028_a_replaced_trial_id_follows_the_block(syntax: str) -> None:
     """A Clinical Trial Series ID that an edge wrote with the old ATRIUID is replaced too, and kept as an original."""
-    meta = build.file_meta(IMPLICIT)
-    raw = meta + build.dataset(Shape(syntax=IMPLICIT))
+    meta = build.file_meta(syntax)
+    raw = meta + build.dataset(Shape(syntax=syntax))
     other = replace(SITE_INPUTS, atriuid="9.9", file_id="9", scan_id="9")
-    _, once = tag(raw, len(meta), IMPLICIT, other)
-    _, twice = tag(once, len(meta), IMPLICIT, SITE_INPUTS)
+    _, once = tag(raw, len(meta), syntax, other)
+    _, twice = tag(once, len(meta), syntax, SITE_INPUTS)
     ds = pydicom.dcmread(io.BytesIO(twice))
     assert ds.ClinicalTrialSeriesID == SITE_INPUTS.atriuid
     (original,) = ds.OriginalAttributesSequence
@@ -70,3 +71,15 @@ def test_P028_a_replaced_trial_id_follows_the_block() -> None:
     assert modified.InstanceCoercionDateTime == other.coerced_at
     assert len(ds.ContributingEquipmentSequence) == 2
     assert len(ds.PrivateDataElementCharacteristicsSequence) == 1, "the block is declared once"
+
+
+def test_P028_a_block_that_is_not_whole_is_written_again() -> None:
+    """The same ATRIUID beside another FileID, or none, is no tag of ours: it is replaced, and the old kept."""
+    w = build.writer(IMPLICIT)
+    for second in (b"", w.element(0x00131002, "LO", b"1 ")):
+        raw = w.element(0x00130010, "LO", build.CREATOR) + w.element(0x00131001, "LO", INPUTS.atriuid.encode()) + second
+        edits, tagged = tag(raw, 0, IMPLICIT, INPUTS)
+        assert edits
+        after = build.tree(tagged, 0, IMPLICIT)
+        assert [after[0x00131000 | n] for n in (1, 2)] == [INPUTS.atriuid.encode(), INPUTS.file_id.encode()]
+        assert after[0x04000561][0][0x04000550][0][0x00131001] == INPUTS.atriuid.encode()

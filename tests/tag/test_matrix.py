@@ -34,6 +34,7 @@ AXES: dict[str, tuple[Any, ...]] = {
     "pixels": (False, True),
     "later": (False, True),
     "trial": (None, "theirs", "empty"),
+    "odd": (False, True),
     "inputs": (INPUTS, SITE_INPUTS),
 }
 CASES = 1200
@@ -100,7 +101,7 @@ def check(shape: Shape, inputs: TagInputs) -> None:
         expected |= {0x00120060: None, 0x00120071: inputs.atriuid.encode(), 0x00120073: b"ATRI"}
     old: dict[int, Any] = {}
     if shape.coercion in ("DT", "UN"):
-        old[0x00080015] = b"20200102030405"
+        old[0x00080015] = b"202001020304050"[: 15 if shape.odd else 14]
     if shape.ours == "other":
         old[0x00130000 | number] = CREATOR.strip()
         others = (OTHER_INPUTS.atriuid, OTHER_INPUTS.file_id, OTHER_INPUTS.scan_id)

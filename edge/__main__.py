@@ -99,6 +99,7 @@ def _serve(options: argparse.Namespace) -> int:
 
     config = _config(options)
     configure_logging(config.loglevel)
+    os.umask(0o077)  # spool, journal and index hold patient data
     stopping = threading.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, lambda *_: stopping.set())

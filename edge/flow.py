@@ -49,7 +49,7 @@ class Flow:
     """All stages of one edge, each on its thread, supervised."""
 
     def __init__(self, stages: Sequence[Stage], *, draw: Callable[[], float] = random.random) -> None:
-        self._runners = [_Runner(stage, draw) for stage in stages]
+        self._runners = [_Runner(stage, draw, self.wake) for stage in stages]
 
     def start(self) -> None:
         """Begin."""
@@ -76,8 +76,9 @@ class Flow:
 
 
 class _Runner:
-    def __init__(self, stage: Stage, draw: Callable[[], float]) -> None:
+    def __init__(self, stage: Stage, draw: Callable[[], float], on_work: Callable[[], None]) -> None:
         self._stage = stage
+        self._on_work = on_work
         self._draw = draw
         self.wake = threading.Event()
         self.stopping = threading.Event()
@@ -98,7 +99,9 @@ class _Runner:
                 self._tell(Event.STAGE_FAILED, failures, f"unexpected {type(e).__name__}", "report this log line", e)
             else:
                 failures, self.trouble = 0, None
-                if not worked:
+                if worked:
+                    self._on_work()  # what moved one to the right is work for another stage
+                else:
                     self.wake.wait(_IDLE_POLL)
                 continue
             self.stopping.wait(backoff(failures, self._draw()))

@@ -32,7 +32,7 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
 
 demo: env $(if $(filter aws,$(DEMO)),env-ministack) ## the whole way on this machine, until Ctrl-C; ONCE=1 checks and exits; DEMO=aws uses the local AWS
-	@SECONDS_AT_MOST=60 deploy/tools.sh storescu || true
+	@SECONDS_AT_MOST=60 deploy/tools.sh storescu sqlite3 || true
 	@$(PYTHON_IN) -m edge demo $(DEMO_ARGS)
 
 test: env-dev env-ministack tools ## all tests; TIER=quick (under 5 minutes) or TIER=full (the rest, under 30)

@@ -46,9 +46,9 @@ make_venv() {
 
 digest() { sha256sum "$1" | cut -c1-16; }
 
-# A venv that was copied or whose Python is gone cannot run its pip.
+# A venv that was copied or whose Python is gone cannot run; one made by another tool may only want its pip.
 if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
-    make_venv
+    "$venv/bin/python" -m ensurepip >/dev/null 2>&1 || make_venv
 fi
 
 stamp="$venv/.installed-$(digest "$lock")"

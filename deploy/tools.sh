@@ -15,6 +15,7 @@ limit=${SECONDS_AT_MOST:-600}
 table='storescu dcmtk
 chromium chromium
 psql postgresql-client
+sqlite3 sqlite3
 linux.uml user-mode-linux
 strace strace
 mkfs.ext4 e2fsprogs

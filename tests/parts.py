@@ -18,6 +18,7 @@ PACKAGES = {
     "linux.uml": "user-mode-linux",
     "mkfs.ext4": "e2fsprogs",
     "psql": "postgresql-client",
+    "sqlite3": "sqlite3",
     "storescp": "dcmtk",
     "storescu": "dcmtk",
     "strace": "strace",

@@ -1,0 +1,236 @@
+"""The object store on S3 (D6): put once, checksum enforced by S3, believed only after S3 was asked what it holds."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from edge.contract.checksum import digest
+from edge.contract.store import StoredObject
+from edge.contract.store_answers import store_error
+from edge.errors import StoreAway, StoreConflict, StoreDenied, StoreFault
+from edge.upload.body import Body
+from edge.upload.multipart import MultipartUpload
+
+CHUNK = 1 << 20
+MAX_PARTS = 10_000  # of one multipart upload, S3's limit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class S3Settings:
+    """Where the bucket is and how to speak to it."""
+
+    bucket: str
+    region: str | None = None
+    endpoint_url: str | None = None  # None: AWS itself
+    access_key: str | None = None  # None: boto3's chain, on a box the Greengrass token exchange
+    secret_key: str | None = field(default=None, repr=False)
+    session_token: str | None = field(default=None, repr=False)
+    kms_key_id: str | None = None  # None: as the bucket encrypts by default
+    transfer_acceleration: bool = False
+    # Also the time that 16 KiB may take on their way: below it a slow link would never deliver anything.
+    connect_seconds: float = 20.0
+    read_seconds: float = 60.0
+    attempts: int = 3  # of one request; beyond that the stage waits, for ever
+    connections: int = 32
+    multipart_threshold: int = 64 << 20
+    part_size: int = 16 << 20
+
+
+class S3Store:
+    """An :class:`edge.contract.store.ObjectStore` in one bucket; safe for several threads."""
+
+    def __init__(self, settings: S3Settings) -> None:
+        self._settings = settings
+        with _told_plainly("start", settings):
+            self._client: Any = boto3.session.Session().client(
+                "s3",
+                region_name=settings.region,
+                endpoint_url=settings.endpoint_url,
+                aws_access_key_id=settings.access_key,
+                aws_secret_access_key=settings.secret_key,
+                aws_session_token=settings.session_token,
+                config=_client_config(settings),
+            )
+
+    def put(
+        self,
+        key: str,
+        chunks: Callable[[], Iterator[bytes]],
+        *,
+        size: int,
+        crc64nvme: str,
+        metadata: Mapping[str, str],
+        content_type: str = "application/dicom",
+    ) -> StoredObject:
+        """See :meth:`edge.contract.store.ObjectStore.put`; memory stays flat whatever the size."""
+        common = {"Metadata": dict(metadata), "ContentType": content_type, **self._encryption()}
+        try:
+            if size > self._settings.multipart_threshold:
+                if (held := self._look_before(key)) is not None:
+                    return self._compare(key, held, size, crc64nvme)
+                version = self._put_parts(key, chunks, size=size, crc64nvme=crc64nvme, common=common)
+            else:
+                version = self._put_whole(key, chunks, size=size, crc64nvme=crc64nvme, common=common)
+        except _Taken:
+            # Also the way out when an answer was lost after S3 had stored the object (I4).
+            return self._compare(key, self.head(key), size, crc64nvme)
+        return self._confirm(key, version, size, crc64nvme)
+
+    def head(self, key: str, version_id: str | None = None) -> StoredObject | None:
+        """See :meth:`edge.contract.store.ObjectReader.head`."""
+        with _told_plainly("head", self._settings):
+            try:
+                answer = self._client.head_object(
+                    Bucket=self._settings.bucket, Key=key, ChecksumMode="ENABLED", **_version(version_id)
+                )
+            except ClientError as e:
+                if _status(e) == 404 and _code(e) != "NoSuchBucket":
+                    return None
+                raise
+        return StoredObject(
+            key=key,
+            size=int(answer["ContentLength"]),
+            # A multipart upload of another tool may carry a checksum of checksums, which says nothing to us.
+            crc64nvme=answer.get("ChecksumCRC64NVME", "") if answer.get("ChecksumType") != "COMPOSITE" else "",
+            version_id=answer.get("VersionId"),
+            metadata={name.lower(): value for name, value in answer.get("Metadata", {}).items()},
+        )
+
+    def read(self, key: str, version_id: str | None = None) -> Iterator[bytes]:
+        """See :meth:`edge.contract.store.ObjectReader.read`."""
+        with _told_plainly("read", self._settings):
+            try:
+                answer = self._client.get_object(Bucket=self._settings.bucket, Key=key, **_version(version_id))
+            except ClientError as e:
+                if _status(e) == 404 and _code(e) != "NoSuchBucket":
+                    raise KeyError(key) from e
+                raise
+            with contextlib.closing(answer["Body"]) as body:
+                yield from body.iter_chunks(CHUNK)
+
+    def list(self, prefix: str) -> Iterator[str]:
+        """See :meth:`edge.contract.store.ObjectReader.list`."""
+        with _told_plainly("list", self._settings):
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._settings.bucket, Prefix=prefix)
+            for page in pages:
+                yield from (row["Key"] for row in page.get("Contents", ()))
+
+    def _put_whole(
+        self, key: str, chunks: Callable[[], Iterator[bytes]], *, size: int, crc64nvme: str, common: Mapping[str, Any]
+    ) -> str | None:
+        body = Body(chunks, size)
+        with _told_plainly("put", self._settings, body):
+            answer = self._client.put_object(
+                Bucket=self._settings.bucket,
+                Key=key,
+                Body=body,
+                ContentLength=size,
+                ChecksumCRC64NVME=crc64nvme,
+                IfNoneMatch="*",
+                **common,
+            )
+        version: str | None = answer.get("VersionId")
+        return version
+
+    def _put_parts(
+        self, key: str, chunks: Callable[[], Iterator[bytes]], *, size: int, crc64nvme: str, common: Mapping[str, Any]
+    ) -> str | None:
+        body = Body(chunks, size)
+        part_size = max(self._settings.part_size, -(-size // MAX_PARTS))
+        with _told_plainly("multipart put", self._settings, body):
+            upload = MultipartUpload(self._client, self._settings.bucket, key)
+            upload.start(common)
+            try:
+                while data := body.read(part_size):
+                    upload.send(data)
+                return upload.complete(size=size, crc64nvme=crc64nvme)
+            except BaseException:
+                # Best effort: what a dead link leaves behind, the bucket's lifecycle rule ends.
+                with contextlib.suppress(BotoCoreError, ClientError):
+                    upload.abort()
+                raise
+
+    def _look_before(self, key: str) -> StoredObject | None:
+        """Return what is held, so that gigabytes are not sent only to be answered with 412."""
+        try:
+            return self.head(key)
+        except StoreDenied:  # without s3:ListBucket a missing key answers 403; the put will tell
+            return None
+
+    def _confirm(self, key: str, version: str | None, size: int, crc64nvme: str) -> StoredObject:
+        held = self.head(key, version)
+        if held is None:
+            raise StoreAway("the store took the object but does not show it yet", hint="it is asked again")
+        if (held.size, held.crc64nvme) != (size, crc64nvme):
+            hint = "is this store S3? it must keep a full-object CRC64NVME" if not held.crc64nvme else ""
+            raise StoreFault("the store holds other bytes than it confirmed", hint=hint or "do not trust this store")
+        return held
+
+    def _compare(self, key: str, held: StoredObject | None, size: int, crc64nvme: str) -> StoredObject:
+        if held is None:
+            raise StoreAway("the object went away while it was compared", hint="somebody deletes in the bucket")
+        crc = held.crc64nvme or digest(self.read(key, held.version_id)).crc64nvme
+        if (held.size, crc) != (size, crc64nvme):
+            raise StoreConflict(
+                f"{key} is taken by other bytes", hint="two boxes with one edge id? nothing was overwritten"
+            )
+        return held
+
+    def _encryption(self) -> dict[str, str]:
+        if self._settings.kms_key_id is None:
+            return {}
+        return {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": self._settings.kms_key_id}
+
+
+class _Taken(Exception):
+    """412: something is held under this key."""
+
+
+def _client_config(settings: S3Settings) -> Config:
+    return Config(
+        connect_timeout=settings.connect_seconds,
+        read_timeout=settings.read_seconds,
+        retries={"mode": "standard", "total_max_attempts": settings.attempts},
+        max_pool_connections=settings.connections,
+        # Every checksum is ours and travels in a signed header; botocore's own would read each object again.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        s3={
+            "payload_signing_enabled": False,
+            "addressing_style": "path" if settings.endpoint_url else "auto",
+            "use_accelerate_endpoint": settings.transfer_acceleration,
+        },
+    )
+
+
+def _version(version_id: str | None) -> dict[str, str]:
+    return {} if version_id is None else {"VersionId": version_id}
+
+
+def _code(e: ClientError) -> str:
+    return str(e.response.get("Error", {}).get("Code", ""))
+
+
+def _status(e: ClientError) -> int | None:
+    return e.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+
+
+@contextlib.contextmanager
+def _told_plainly(verb: str, settings: S3Settings, body: Body | None = None) -> Iterator[None]:
+    """Turn what boto3 raises into what a stage can act on; none of its texts is taken over (they may name keys)."""
+    names = {"bucket": settings.bucket, "region": settings.region or "(not set)"}
+    try:
+        yield
+    except ClientError as e:
+        if _status(e) == 412:
+            raise _Taken from e
+        raise store_error(verb, _code(e), _status(e), **names) from e
+    except BotoCoreError as e:
+        if body is not None and body.fault is not None:
+            raise body.fault from e
+        raise store_error(verb, type(e).__name__, None, **names) from e

@@ -21,6 +21,8 @@ from edge.index.text import clean
 pydicom.config.logger.disabled = True  # it quotes values; what matters is told in our warnings
 
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+# The defined terms of PS3.3 C.12.1.1.2 as written and misspelt, and what those who do not know them write.
+_CHARSET = re.compile(r"|GBK|GB18030|UTF-?8|ISO[ _-]?(?:IR|2022|8859)[A-Z0-9 _.-]{0,16}", re.ASCII | re.IGNORECASE)
 _NUMBER_MOST = 64  # characters; PS3.5 allows 16
 _ESCAPE = b"\x1b"
 # What pydicom raises for damaged items (its reader has no error type of its own), and bombs of nested items.
@@ -44,9 +46,17 @@ class Decoder:
         names = [n.strip(" \0") for n in (charset or b"").decode("latin-1").split("\\")]
         if not any(names):
             return None
+        if not all(_CHARSET.fullmatch(n) for n in names):
+            # pydicom would look the name up among all of Python's codecs, which are not all of text.
+            self._warn("SpecificCharacterSet: unknown, taken for undeclared")
+            return None
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            encodings = list(convert_encodings(names))
+            try:
+                encodings = list(convert_encodings(names))
+            except (ValueError, LookupError):
+                encodings = ["iso8859"]
+                caught.append(warnings.WarningMessage("", UserWarning, "", 0))
         if caught:
             self._warn("SpecificCharacterSet: unknown or misspelt, read as far as possible")
         return encodings

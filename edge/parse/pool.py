@@ -120,15 +120,22 @@ class _Worker:
         timer.start()
         try:
             if request is not None:
-                write_frame(self._stdin, request)
+                with suppress(BrokenPipeError):  # it ran out of memory over the request; its last frame says so
+                    write_frame(self._stdin, request)
             return cast(dict[str, Any], read_frame(self._stdout))
         except (EOFError, OSError, ValueError) as e:
             if self._expired:
                 raise _died(f"a parse worker ran over {seconds:g} s") from e
-            self._process.kill()
-            raise _died(f"a parse worker died, exit status {self._process.wait()}") from e
+            raise _died(f"a parse worker died, exit status {self._exit_status()}") from e
         finally:
             timer.cancel()
+
+    def _exit_status(self) -> int:
+        try:
+            return self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
 
     def _expire(self) -> None:
         self._expired = True

@@ -16,6 +16,7 @@ from edge.parse.frames import read_frame, write_frame
 
 FUNCTION = re.compile(r"edge(?:\.[a-z][a-z0-9_]*)+:[a-z][a-z0-9_]*", re.ASCII)
 _DIED = 70
+_ROOM = 32 << 20
 
 
 def main(memory_mb: int, seconds: float) -> int:
@@ -26,6 +27,7 @@ def main(memory_mb: int, seconds: float) -> int:
     # No pixel is decoded here (D10). numpy costs 0.3 s of start, and its BLAS reserves address space for each core,
     # which RLIMIT_AS would count; None makes its import fail, and pydicom does without.
     sys.modules["numpy"] = None  # type: ignore[assignment]
+    bytearray(_ROOM)  # a worker without room to work would blame the first object it is given
     write_frame(answers, {"ready": os.getpid()})
     while True:
         try:

@@ -13,9 +13,7 @@ def row(sop: str = "1.2.1.1", *, series: str = "1.2.1", study: str = "1.2", ulid
     """Give one instance; ``values`` are attributes by keyword."""
     uids = {"StudyInstanceUID": study, "SeriesInstanceUID": series, "SOPInstanceUID": sop}
     level_of = {a.keyword: a.level for a in ATTRIBUTES}
-    attributes: dict[str, dict[str, Any]] = {
-        level.value: {a.keyword: None for a in BY_LEVEL[level]} for level in Level
-    }
+    attributes: dict[str, dict[str, Any]] = {level.value: {a.keyword: None for a in BY_LEVEL[level]} for level in Level}
     for keyword, value in (uids | values).items():
         attributes[level_of[keyword].value][keyword] = value
     return IndexRow(

@@ -12,9 +12,9 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-import edge.index.migrations.versions as versions
 from edge.errors import ConfigError, IndexAway, IndexFault
 from edge.index import schema
+from edge.index.migrations import versions
 from edge.index.models import METADATA
 from edge.index.writer import IndexWriter
 from tests.index.conftest import Sql
@@ -38,7 +38,7 @@ def test_D8_migrations_and_models_agree(writer: IndexWriter, engine: sa.Engine) 
                 "version_table": schema.VERSION_TABLE,
                 "compare_type": True,
                 "compare_server_default": True,
-                "include_name": lambda name, kind, parents: name != schema.VERSION_TABLE,
+                "include_name": lambda name, *_: name != schema.VERSION_TABLE,
             },
         )
         assert compare_metadata(context, METADATA) == []
@@ -81,7 +81,7 @@ def test_D8_an_index_of_newer_software_is_refused_with_a_hint(
     with engine.begin() as connection:
         connection.exec_driver_sql(f"UPDATE {schema.VERSION_TABLE} SET version_num = '9999'")
     older = IndexWriter(index_url, "SITE")
-    with pytest.raises(ConfigError, match="newer software.*9999") as caught:
+    with pytest.raises(ConfigError, match=r"newer software.*9999") as caught:
         older.ensure_schema()
     older.close()
     assert "upgrade" in caught.value.hint

@@ -14,6 +14,9 @@ from edge.association.settings import ListenerSettings
 # 44 ms an instance; the kernel clears it, so it is set before every read.
 _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 
+# epoll would cost a descriptor for each connection.
+_SELECTOR: type[selectors.BaseSelector] = getattr(selectors, "PollSelector", selectors.SelectSelector)
+
 _FIRST_BUFFER = 4096
 
 
@@ -77,7 +80,7 @@ class PduReader:
         self._start = 0  # first byte not yet handed out
         self._end = 0  # one after the last byte read
         self.waited = 0.0
-        self._selector = selectors.DefaultSelector()
+        self._selector = _SELECTOR()
         self._selector.register(sock, selectors.EVENT_READ)
         self._selector.register(wake, selectors.EVENT_READ)
 

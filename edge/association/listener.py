@@ -19,6 +19,7 @@ from edge.events import Event, log
 
 _NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _BREATH_SECONDS = 0.1
+_CUT_AT_ONCE = 8
 
 
 class Listener:
@@ -44,7 +45,10 @@ class Listener:
         """Bind and accept from now on; raises OSError if the port cannot be had."""
         host, port = self._settings.host, self._settings.port
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._socket = socket.create_server((host, port), family=family, backlog=self._settings.backlog)
+        both = host == "::" and socket.has_dualstack_ipv6()
+        self._socket = socket.create_server(
+            (host, port), family=family, backlog=self._settings.backlog, dualstack_ipv6=both
+        )
         self._socket.setblocking(False)
         self._address = self._socket.getsockname()[:2]
         self._thread.start()
@@ -96,11 +100,12 @@ class Listener:
                 self._converse(sock, str(address[0]))
 
     def _make_room(self, selector: selectors.BaseSelector, e: OSError) -> None:
-        """No descriptor is left: end the connection that has been silent longest, and let the thread end."""
+        """No descriptor is left: end the connections that have been silent longest, and let their threads end."""
         log(Event.CONNECTION_REFUSED, "no descriptor left for a new connection", level=logging.ERROR, errno=e.errno)
-        oldest = self._census.oldest_waiting()
-        if oldest is not None:
-            oldest.cut()
+        for _ in range(_CUT_AT_ONCE):
+            oldest = self._census.oldest_waiting()
+            if oldest is not None:
+                oldest.cut()
         listening = next(key.fileobj for key in selector.get_map().values() if key.fileobj is not self._wake)
         selector.unregister(listening)
         selector.select(_BREATH_SECONDS)

@@ -4,7 +4,9 @@ import io
 import itertools
 import random
 import warnings
+from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pydicom
@@ -18,6 +20,7 @@ from edge.tag.inputs import TagInputs
 from edge.tag.plan import plan
 from tests.tag import build
 from tests.tag.build import CREATOR, INPUTS, OTHER_INPUTS, SITE_INPUTS, Form, Shape
+from tests.tag.tools import run, tool
 
 dictionary.register()
 
@@ -142,6 +145,29 @@ def test_D5_matrix_only_what_D5_allows_differs(syntax: str) -> None:
     for case in cases:
         inputs = case.pop("inputs")
         check(_possible(Shape(**case)), inputs)
+
+
+@pytest.mark.parametrize("count", [pytest.param(20), pytest.param(300, marks=pytest.mark.full)])
+def test_D5_matrix_is_read_by_dcmtk_and_dicom3tools(tmp_path: Path, count: int) -> None:
+    """Of the generated shapes, dcmdump shows every ATRIUID without a complaint and dciodvfy finds no new error."""
+    dcmdump, dciodvfy = tool("dcmdump"), tool("dciodvfy")
+    path = tmp_path / "o.dcm"
+    for case in _cases()[:count]:
+        inputs = case.pop("inputs")
+        shape = _possible(Shape(**case))
+        meta = build.file_meta(shape.syntax)
+        raw = meta + build.dataset(shape)
+        _, tagged = tag(raw, len(meta), shape.syntax, inputs)
+        errors = []
+        for each in (raw, tagged):
+            path.write_bytes(each)
+            code, text = run(dcmdump, "-Un", path)
+            complaints = sum(line.startswith(("E:", "W:")) for line in text.splitlines())
+            _, found = run(dciodvfy, path)
+            errors.append((code, complaints, Counter(line for line in found.splitlines() if "Error" in line)))
+        assert inputs.atriuid in text or inputs.atriuid.encode().hex("\\") in text, shape
+        assert errors[1][:2] <= errors[0][:2], shape
+        assert errors[1][2] <= errors[0][2], shape
 
 
 def test_D5_matrix_hits_every_pair_of_shapes() -> None:

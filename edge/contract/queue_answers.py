@@ -8,7 +8,7 @@ from edge.contract.errors import QueueAway
 _NETWORK = "nothing is lost, messages go out when the link is back: check network, DNS, proxy and AWS_ENDPOINT_URL"
 _RIGHTS = "the key may not do this: the role needs sqs:SendMessage up, sqs:ReceiveMessage and sqs:DeleteMessage down"
 _NO_QUEUE = "the queue does not exist: check QUEUE_URL and REGION_NAME"
-_TOKEN = "a new token is waited for: check Greengrass and the clock of this box"
+_RENEWAL = "a new token is waited for: check Greengrass and the clock of this box"
 _NO_KEYS = "no credentials: set AWS_ACCESS_KEY and AWS_SECRET_KEY, or start Greengrass"
 
 HINTS: dict[str, str] = {
@@ -21,10 +21,10 @@ HINTS: dict[str, str] = {
     "InvalidClientTokenId": "AWS does not know AWS_ACCESS_KEY: wrong, deleted, or another account's",
     "UnrecognizedClientException": "AWS does not know AWS_ACCESS_KEY: wrong, deleted, or another account's",
     "SignatureDoesNotMatch": "AWS_SECRET_KEY does not belong to AWS_ACCESS_KEY, or the clock is wrong",
-    "ExpiredToken": _TOKEN,
-    "ExpiredTokenException": _TOKEN,
-    "RequestExpired": _TOKEN,
-    "CredentialRetrievalError": _TOKEN,
+    "ExpiredToken": _RENEWAL,
+    "ExpiredTokenException": _RENEWAL,
+    "RequestExpired": _RENEWAL,
+    "CredentialRetrievalError": _RENEWAL,
     "NoCredentialsError": _NO_KEYS,
     "PartialCredentialsError": _NO_KEYS,
     "NoRegionError": "set REGION_NAME",

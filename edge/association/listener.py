@@ -52,8 +52,6 @@ class Listener:
         self._socket.setblocking(False)
         self._address = self._socket.getsockname()[:2]
         self._thread.start()
-        text = f"listening on {self._address[0]} port {self._address[1]}"
-        log(Event.LISTENING, text, ae_title=self._settings.ae_title)
 
     def drain(self, timeout: float) -> bool:
         """Stop: accept nobody, let instances under way finish and be answered, abort the idle; return when all ended.

@@ -8,12 +8,13 @@ from pydicom import config
 from pydicom.uid import UID
 from pynetdicom.presentation import SCP_SCU_ROLES
 
+from edge import __version__
 from edge.association.pdu import HEADER, PduType
 from edge.association.request import APPLICATION_CONTEXT_NAME, AssociateRequest, ProposedContext
 
 VERIFICATION = "1.2.840.10008.1.1"
-IMPLEMENTATION_CLASS_UID = "2.25.252390486911830459842091365184730206621"  # a UUID-derived UID (PS3.5 B.2), ours
-IMPLEMENTATION_VERSION_NAME = "DICOM_EDGE"
+IMPLEMENTATION_CLASS_UID = "2.25.104371190316482930571623904857196233881"  # the same as in File Meta
+IMPLEMENTATION_VERSION_NAME = f"DICOM-EDGE {__version__}"[:16]
 
 _IMPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2"
 _MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"  # a DICOMDIR is of media, no service stores one over the network

@@ -1,4 +1,4 @@
-"""The memory of the receive path: a large object goes through in a small, fixed space."""
+"""What the receive path takes of the machine: memory for a large object, descriptors under a flood."""
 
 import json
 import subprocess
@@ -12,11 +12,13 @@ pytestmark = pytest.mark.door("socket")
 
 # In a process of its own, so that what is measured is the listener's and nothing else's.
 SERVER = """
-import json, os, resource, sys
+import json, resource, sys
 from pathlib import Path
 from edge.association.listener import Listener
 from edge.association.settings import ListenerSettings
 from tests.association.memory_sink import MemorySink
+if len(sys.argv) > 1:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[1]),) * 2)
 sink = MemorySink(keep=False)
 listener = Listener(ListenerSettings(host="127.0.0.1", port=0), sink)
 listener.start()
@@ -62,3 +64,21 @@ def test_D10_an_object_of_300_MB_passes_in_flat_memory():
     assert after["written"] - before["written"] == 2300 * 131066 + 3
     print(f"peak {after['peak'] >> 20} MiB, {(after['peak'] - before['peak']) >> 10} KiB more than for a small object")
     assert after["peak"] - before["peak"] < 4 << 20
+
+
+def test_D10_without_descriptors_the_silent_make_room_for_a_sender():
+    """With 60 descriptors in all and 200 silent connections a sender is served; the listener lives on."""
+    command = [sys.executable, "-c", SERVER, "60"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as server:
+        remote = Remote(json.loads(server.stdout.readline()))
+        silent = [Peer(remote) for _ in range(200)]
+        for uid in (b"1.1", b"1.2"):
+            with Peer(remote) as peer:
+                peer.associate()
+                assert peer.store(uid, b"served") == 0
+        for peer in silent:
+            peer.sock.close()
+        server.stdin.close()
+        assert server.wait(30) == 0

@@ -12,6 +12,7 @@ from pynetdicom.sop_class import _STORAGE_CLASSES, Verification
 
 from edge.association.admission import Rejection
 from edge.association.negotiation import is_storage
+from edge.spool import part10
 from tests.association.memory_sink import MemorySink
 from tests.association.wire import (
     CT,
@@ -127,8 +128,9 @@ def test_E001_the_answer_repeats_the_reserved_fields_and_names_the_limits():
     ac.decode(struct.pack(">BxI", 2, len(body)) + body)
     user = ac.user_information
     assert user.maximum_length == 131072
-    assert user.implementation_version_name == "DICOM_EDGE"
+    assert user.implementation_class_uid == part10.IMPLEMENTATION_CLASS_UID, "one identity, on the wire and in files"
     assert user.implementation_class_uid.is_valid
+    assert user.implementation_version_name.startswith("DICOM-EDGE ")
     assert (user.async_ops_window.max_operations_invoked, user.async_ops_window.max_operations_performed) == (1, 1)
     assert user.user_identity is None
 

@@ -1,10 +1,12 @@
 """Bounded parsing: what a hostile object does to a worker, and that it does nothing to the edge."""
 
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
+import termios
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -120,6 +122,11 @@ def test_D5_an_object_that_takes_too_long_is_cut_off(make_pool: Make, tmp_path: 
     assert pool.call(ECHO, uid="1.2") == "1.2"
 
 
+def requests_waiting(pipe: int) -> bool:
+    """Tell whether a request lies in the pipe unread."""
+    return fcntl.ioctl(pipe, termios.FIONREAD, b"\0" * 4) != b"\0" * 4
+
+
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGSEGV])
 def test_D5_a_worker_that_dies_in_a_call_is_replaced(make_pool: Make, sent: signal.Signals) -> None:
     """Death from outside is WorkerDied with the exit status; the same pool goes on."""
@@ -127,6 +134,10 @@ def test_D5_a_worker_that_dies_in_a_call_is_replaced(make_pool: Make, sent: sign
     pool.call(ECHO, uid="1")
     (worker,) = workers()
     worker.suspend()
+    slot = pool._slots.get()
+    assert slot is not None
+    stdin = slot._stdin.fileno()
+    pool._slots.put(slot)
     outcome: list[BaseException] = []
 
     def call() -> None:
@@ -137,7 +148,7 @@ def test_D5_a_worker_that_dies_in_a_call_is_replaced(make_pool: Make, sent: sign
 
     thread = threading.Thread(target=call)
     thread.start()
-    while pool._slots.qsize():
+    while not requests_waiting(stdin):  # bounded by the test's time-out
         os.sched_yield()
     worker.send_signal(sent)
     with suppress(psutil.NoSuchProcess):

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from edge.contract.deflated import CAP, DeflateFault, inflated, inflated_size
 from edge.contract.edits import Edit
 from edge.tag import encode
 from edge.tag.block import Block, find_block
@@ -27,6 +28,8 @@ from edge.tag.walk import (
 IMPLICIT_SYNTAXES = frozenset({"1.2.840.10008.1.2", "1.2.840.113619.5.2"})  # the second is GE's own
 BIG_ENDIAN_SYNTAXES = frozenset({"1.2.840.10008.1.2.2"})
 DEFLATED_SYNTAXES = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"})
+
+EXPLICIT_LITTLE_UID = "1.2.840.10008.1.2.1"
 
 INSTANCE_COERCION_DATETIME = 0x00080015
 PRIVATE_CHARACTERISTICS = 0x00080300
@@ -77,6 +80,19 @@ def plan(
     if replaced:
         _original_attributes(draft, inputs, replaced)
     return draft.edits()
+
+
+def plan_deflated(source: BinaryIO, dataset_offset: int, inputs: TagInputs, cap: int = CAP) -> list[Edit]:
+    """Return the edits for a deflated object, counted in the inflated one (see :mod:`edge.contract.deflated`).
+
+    Raises TagFault, also for what inflates beyond ``cap``. Two passes, flat memory.
+    """
+    try:
+        end = inflated_size(source, dataset_offset, cap)
+        # PS3.5 A.5: what is deflated is explicit VR little endian.
+        return plan(inflated(source, dataset_offset, cap), dataset_offset, end, EXPLICIT_LITTLE_UID, inputs)
+    except DeflateFault as e:
+        raise fault(Reason.INFLATE) from e
 
 
 def encoding_of(transfer_syntax_uid: str) -> Encoding:

@@ -38,6 +38,7 @@ class Reason(StrEnum):
     COUNT = "there are too many elements"
     LENGTH = "a length does not fit"
     DEFLATED = "the transfer syntax is deflated"
+    INFLATE = "the deflated dataset cannot be inflated"
     EMPTY = "the dataset is empty"
     SEQUENCE = "an element that must be a sequence is none"
     NO_BLOCK = "every private block of group 0013 is taken"

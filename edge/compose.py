@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import IO
 
@@ -53,7 +54,9 @@ class Edge:
         self.recovery: Recovery = recover(self.spool, self.journal)
         self._pools = (_pool(config), _pool(config))  # one for index, one for tag: neither waits for the other
         self._writer = IndexWriter(config.index, config.site)
-        self._store = build_store(config)
+        # Made at the first use: a store or queue that is away at the start is waited for (fault 4).
+        self._store = cache(lambda: build_store(config))
+        self._queue = cache(lambda: build_queue(config))
         self._upload = self._upload_stage()
         self.listener = Listener(listener_settings(config), self.spool)
         self._flow = self._build_flow()
@@ -115,7 +118,7 @@ class Edge:
                 self._upload,
                 CloseStage(journal=journal, quiet_seconds=config.generation_quiet),
                 ManifestStage(journal=journal, store=self._store, settings=announce),
-                SendStage(journal=journal, queue=build_queue(config), edge_id=config.edge_id),
+                SendStage(journal=journal, queue=self._queue, edge_id=config.edge_id),
                 ReleaseStage(
                     journal=journal, spool=spool, store=self._store,
                     retain=timedelta(hours=config.retain_hours), low_bytes=config.storage_throttle * _MB,

@@ -88,7 +88,7 @@ class ManifestStage:
 
     name = "manifest"
 
-    def __init__(self, *, journal: Journal, store: ObjectStore, settings: AnnounceSettings) -> None:
+    def __init__(self, *, journal: Journal, store: Callable[[], ObjectStore], settings: AnnounceSettings) -> None:
         self._journal = journal
         self._store = store
         self._settings = settings
@@ -127,7 +127,7 @@ class ManifestStage:
         log(Event.MANIFEST_STORED, "a manifest was stored", job_id=generation.job_id, key=key)
 
     def _put(self, key: str, raw: bytes, sha256: str) -> StoredObject:
-        return self._store.put(
+        return self._store().put(
             key, lambda: iter((raw,)), size=len(raw), crc64nvme=digest((raw,)).crc64nvme,
             metadata={"sha256": sha256}, content_type="application/json",
         )

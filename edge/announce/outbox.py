@@ -1,6 +1,7 @@
 """The outbox: everything that leaves the edge goes through it, in one envelope, until the queue has accepted it (D7)."""
 
 import logging
+from collections.abc import Callable
 
 from edge.contract.envelope import Envelope, Kind
 from edge.contract.queue import Queue
@@ -13,7 +14,7 @@ class SendStage:
 
     name = "send"
 
-    def __init__(self, *, journal: Journal, queue: Queue, edge_id: str) -> None:
+    def __init__(self, *, journal: Journal, queue: Callable[[], Queue], edge_id: str) -> None:
         self._journal = journal
         self._queue = queue
         self._edge_id = edge_id
@@ -26,7 +27,7 @@ class SendStage:
                 kind=Kind(message.kind), edge_id=self._edge_id, message_id=message.message_id,
                 sent_at=message.made_at, body=message.body,
             )
-            queue_id = self._queue.send(envelope.to_json())
+            queue_id = self._queue().send(envelope.to_json())
             self._journal.record_sent(message, queue_id)
             if message.kind == Kind.COMPLETED:
                 log(Event.ANNOUNCED, "a generation was announced", level=logging.INFO, job_id=message.job_id)

@@ -28,7 +28,7 @@ class ReleaseStage:
         *,
         journal: Journal,
         spool: Spool,
-        store: ObjectStore,
+        store: Callable[[], ObjectStore],
         retain: timedelta,
         low_bytes: int,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -51,7 +51,7 @@ class ReleaseStage:
 
     def _release(self, instance: Instance) -> None:
         stored, tag = instance.stored, instance.tag
-        held = self._store.head(stored["key"], stored["version_id"]) if stored else None
+        held = self._store().head(stored["key"], stored["version_id"]) if stored else None
         if held is None or tag is None or held.size != tag.size or held.crc64nvme != tag.crc64nvme:
             reason = "the store no longer holds what it confirmed"
             hint = "it was deleted or replaced there; the scan is still on this box: retry uploads it again"

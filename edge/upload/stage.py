@@ -5,7 +5,7 @@ only.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -28,7 +28,7 @@ class UploadStage:
 
     name = "upload"
 
-    def __init__(self, *, journal: Journal, spool: Spool, store: ObjectStore, edge_id: str, threads: int) -> None:
+    def __init__(self, *, journal: Journal, spool: Spool, store: Callable[[], ObjectStore], edge_id: str, threads: int) -> None:
         self._journal = journal
         self._spool = spool
         self._store = store
@@ -79,7 +79,7 @@ class UploadStage:
             instance.study_instance_uid or "", instance.series_instance_uid or "", instance.sop_instance_uid,
         )
         path = self._spool.path_of(instance.ulid)
-        held = self._store.put(
+        held = self._store().put(
             key,
             lambda: tagged_pieces(path, tag),
             size=tag.size,
@@ -100,7 +100,7 @@ class UploadStage:
         for instance in waiting[: self._threads]:
             path = self._spool.path_of(instance.ulid)
             whole = digest(pieces_of(path))
-            held = self._store.put(
+            held = self._store().put(
                 parked_key(self._edge_id, instance.ulid),
                 lambda path=path: pieces_of(path),  # type: ignore[misc]  # mypy cannot infer a lambda with a default
                 size=whole.size,

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.association.wire import Peer, p_data, pdv, store_rq
+from tests.association.wire import ABORT, Peer, associate_rq, p_data, pdv, store_rq
 
 pytestmark = pytest.mark.door("socket")
 
@@ -82,3 +82,43 @@ def test_D10_without_descriptors_the_silent_make_room_for_a_sender():
             peer.sock.close()
         server.stdin.close()
         assert server.wait(30) == 0
+
+
+def test_D10_refused_aborted_and_served_connections_leave_no_memory_behind():
+    """After 3,000 more connections of every kind the listener's peak is where it was after 600."""
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as server:
+        remote = Remote(json.loads(server.stdout.readline()))
+
+        def ask():
+            print(file=server.stdin, flush=True)
+            return json.loads(server.stdout.readline())["peak"]
+
+        def one_of_each():
+            with Peer(remote):
+                pass
+            with Peer(remote) as peer:
+                peer.send(b"GET / HTTP/1.0\r\n")
+                assert peer.aborted() == (0, 0)
+            with Peer(remote) as peer:
+                peer.send(associate_rq(version=2))
+                assert peer.read()[0] == 3
+            with Peer(remote) as peer:
+                peer.associate()
+                assert peer.store(b"1.1", bytes(5000)) == 0
+                peer.send(p_data(pdv(1, 3, store_rq(b"1.2")), pdv(1, 0, bytes(5000))), ABORT)
+            with Peer(remote) as peer:
+                peer.associate()
+                peer.send(p_data(pdv(1, 3, store_rq(b"1.2")), pdv(1, 0, bytes(5000))), b"\xff" * 6)
+                assert peer.aborted() == (2, 1)
+
+        for _ in range(120):
+            one_of_each()
+        before = ask()
+        for _ in range(600):
+            one_of_each()
+        after = ask()
+        server.stdin.close()
+        assert server.wait(30) == 0
+    assert after - before < 2 << 20, f"{(after - before) >> 10} KiB more"

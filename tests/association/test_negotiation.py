@@ -1,5 +1,6 @@
 """What is accepted of what is proposed; pynetdicom reads our answer, so that it is right in another's eyes too."""
 
+import logging
 import struct
 
 import pytest
@@ -12,6 +13,7 @@ from pynetdicom.sop_class import _STORAGE_CLASSES, Verification
 
 from edge.association.admission import Rejection
 from edge.association.negotiation import is_storage
+from edge.events import JsonFormatter
 from edge.spool import part10
 from tests.association.memory_sink import MemorySink
 from tests.association.wire import (
@@ -212,6 +214,28 @@ def test_D10_the_hook_for_rules_decides_on_titles_and_address():
             peer.associate(calling=b"FRIEND")
     assert seen == [("STRANGER", "EDGE_AE", "127.0.0.1"), ("FRIEND", "EDGE_AE", "127.0.0.1")]
     assert listener.counters().rejected == {"calling AE title not recognised": 1}
+
+
+def test_D10_an_association_that_fails_inside_takes_nobody_along(caplog):
+    """A bug in a rule ends that connection with an abort and one line at the door; the next is served."""
+    calls = []
+
+    def admit(calling, called, address):
+        calls.append(calling)
+        if len(calls) == 1:
+            raise RuntimeError("a bug, near Doe^Jane")
+
+    sink = MemorySink()
+    with caplog.at_level(logging.INFO, "dicom-edge"), listening(sink, admit) as listener:
+        with Peer(listener) as peer:
+            peer.send(associate_rq())
+            assert peer.aborted() == (2, 0)
+        with Peer(listener) as peer:
+            peer.associate()
+            assert peer.store(b"1.2.3", b"x") == 0
+    failed = [r for r in caplog.records if getattr(r, "event", "") == "association.handler-failed"]
+    assert len(failed) == 1
+    assert "Doe" not in JsonFormatter().format(failed[0])
 
 
 @pytest.mark.parametrize("title", [b"", b"\xe9\xe8", b"a\\b\n", b"SIXTEEN_CHARS_16", b"NUL\0\0\0"])

@@ -1,6 +1,7 @@
 """Real senders and hand-made PDUs: what is sent arrives, byte for byte, and is answered."""
 
 import hashlib
+import selectors
 import struct
 import subprocess
 import warnings
@@ -280,8 +281,9 @@ def test_E005_every_sample_of_pydicom_arrives_as_sent(sink):
 
 
 def test_D10_without_the_socket_options_of_linux_it_receives_the_same(sink, monkeypatch):
-    """The portable path: with TCP_QUICKACK absent every byte arrives as well."""
+    """The portable path: with TCP_QUICKACK and poll absent every byte arrives, and a drain wakes the idle."""
     monkeypatch.setattr("edge.association.guard._QUICKACK", None)
+    monkeypatch.setattr("edge.association.guard._SELECTOR", selectors.SelectSelector)
     data = bytes(300_000)
     with listening(sink) as listener, Peer(listener) as peer:
         peer.associate(context(1, CT, EXPLICIT))
@@ -289,4 +291,6 @@ def test_D10_without_the_socket_options_of_linux_it_receives_the_same(sink, monk
         for at in range(0, len(data), 100_000):
             peer.send(pdu(4, pdv(1, DATA_LAST if at == 200_000 else DATA, data[at : at + 100_000])))
         assert peer.status() == 0
+        assert listener.drain(20)
+        assert peer.aborted() == (0, 0)
     assert sink.data() == {"1.2.3": data}

@@ -74,7 +74,7 @@ class Box:
     def __init__(self, nursery: Nursery, folder: Path, **more: str) -> None:
         self.folder = folder
         self.pid = 0
-        self.log = folder / "edge.log"
+        self.log = folder.with_suffix(".log")  # not inside: the folder may be a mounted disk
         self._nursery = nursery
         self._settings = settings(folder, ALLOW_VOLATILE_SPOOL="true", **more)  # /tmp may be one; SIGKILL spares it
         folder.mkdir(exist_ok=True)
@@ -109,7 +109,8 @@ class Box:
             self.await_death(30)
 
     def await_death(self, seconds: float) -> None:
-        wait_for(lambda: not alive(self.pid), seconds, "the edge is still there")
+        """Wait until the edge is gone, and with it its parse workers, which nobody kills: they end by themselves."""
+        wait_for(lambda: not any(map(alive, session(self.pid))), seconds, "the edge or a worker of it is still there")
         self.pid = 0
 
     def settle(self, seconds: float = 60, end: str = "RELEASED") -> None:
@@ -124,7 +125,8 @@ class Box:
 
     def is_settled(self, end: str = "RELEASED") -> bool:
         """Tell whether every durable file is entered and every instance at ``end`` or beside the line."""
-        shelf = {path.stem for path in (self.folder / "spool" / "in").rglob("*.dcm")}
+        # os.walk, because it does not mind a shard that the edge removes meanwhile
+        shelf = {name.removesuffix(".dcm") for *_, names in os.walk(self.folder / "spool" / "in") for name in names}
         database = sqlite3.connect(f"file:{self.folder / 'spool' / 'journal' / 'journal.db'}?mode=ro", uri=True)
         try:
             rows = dict(database.execute("SELECT ulid, state FROM instance"))
@@ -145,11 +147,23 @@ class Box:
 
 
 def alive(pid: int) -> bool:
-    """Tell whether the process is there and no zombie."""
+    """Tell whether any thread of the process is left; the first is a zombie until the last is gone."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+        if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX":
+            return True
+        return len(list(Path(f"/proc/{pid}/task").iterdir())) > 1
     except OSError:
         return False
+
+
+def session(leader: int) -> list[int]:
+    """Return the processes of a session."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            if entry.name.isdecimal() and os.getsid(int(entry.name)) == leader:
+                found.append(int(entry.name))
+    return found
 
 
 def wait_for(condition: Callable[[], bool], seconds: float, otherwise: str) -> None:

@@ -159,7 +159,8 @@ def _purged(evidence: Evidence) -> Iterator[str]:
 def _index(evidence: Evidence) -> Iterator[str]:
     expected = Counter(r["sop_instance_uid"] for r in evidence.instances if r["state"] in LINE)
     if Counter(evidence.indexed_uids) != expected:
-        yield f"index: {len(evidence.indexed_uids)} rows, {expected.total()} instances, or other ones"
+        missing, extra = expected - Counter(evidence.indexed_uids), Counter(evidence.indexed_uids) - expected
+        yield f"index: {missing.total()} instances are not in the index, {extra.total()} rows are of no instance"
 
 
 def _manifests(evidence: Evidence, book: Book) -> Iterator[str]:

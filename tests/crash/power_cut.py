@@ -51,7 +51,9 @@ class Cut:
 
 def edge_command(mount: Path, flush: str) -> str:
     """Return the shell line that runs our edge in the guest."""
-    values = settings(mount, SCP_PORT=str(PORT), FLUSH=flush, PYTHONPATH=str(REPOSITORY), PYTHONDONTWRITEBYTECODE="1")
+    values = settings(
+        mount, SCP_PORT=str(PORT), FLUSH=flush, LOGLEVEL="INFO", PYTHONPATH=str(REPOSITORY), PYTHONDONTWRITEBYTECODE="1"
+    )
     environ = " ".join(f"{name}={value}" for name, value in values.items())
     return f"env {environ} {sys.executable} -m edge serve"
 
@@ -69,6 +71,7 @@ def cuts(
     per_boot: int,
     seed: int,
     mount_options: str = "defaults",
+    until: str = "",
 ) -> Iterator[Cut]:
     """Yield ``count`` cuts: of each boot ``per_boot``, the last of them by killing the machine.
 
@@ -83,17 +86,19 @@ def cuts(
         uml.copy_image(template, image)
         senders = [
             f"{sys.executable} -S {REPOSITORY}/tests/crash/sender.py --ledger console --port {PORT}"
-            f" --seed {rng.randrange(1 << 30)} --largest 32768"
+            f" --seed {rng.randrange(1 << 30)} --largest 32768 --burst 12 --rest 3"
             for _ in range(SENDERS)
         ]
         guest = uml.Guest(folder, image, [command(uml.guest_mount(folder)), *senders], mount_options)
         try:
             guest.watch_until(lambda: guest.acked() > 0, uml.BOOT_SECONDS)  # noqa: B023  # used at once
+            if until and rng.random() < 0.7:  # some boots are cut from the first answer on, most when all stages run
+                guest.watch_until(lambda: any(until in line for line in guest.console), uml.BOOT_SECONDS)  # noqa: B023
             for nth in range(min(per_boot, count - number)):
                 goal = guest.acked() + rng.randrange(1, 20)
                 guest.watch_until(lambda: guest.acked() >= goal, uml.BOOT_SECONDS)  # noqa: B023
                 if rng.random() < 0.5:
-                    guest.watch(rng.random())
+                    guest.watch(rng.random() * 3)
                 number += 1
                 last = nth == per_boot - 1 or number == count
                 cut = folder / f"cut-{number}.img"
@@ -112,7 +117,11 @@ def cuts(
 def cut_the_edge(folder: Path, nursery: Nursery, *, count: int, per_boot: int, seed: int, flush: str = "full") -> Tally:
     """Cut the power of our edge, recover on each disk and judge: before the recovery, after it, and at the end."""
     tally = Tally()
-    for cut in cuts(folder, lambda mount: edge_command(mount, flush), count=count, per_boot=per_boot, seed=seed):
+    until = "generation.announced" if flush == "full" else ""
+    made = cuts(
+        folder, lambda mount: edge_command(mount, flush), count=count, per_boot=per_boot, seed=seed, until=until
+    )
+    for cut in made:
         with uml.mounted(cut.image, folder) as disk:
             evidence = Evidence(disk / "spool", disk / "store")
             tally.states.update(states(evidence).keys())

@@ -34,8 +34,8 @@ class Tally:
         return [f"{self.kills} kills, {answers}, {len(self.faults)} faults", f"kills that met each state: {hit}"]
 
 
-def kill_at_random(folder: Path, nursery: Nursery, *, kills: int, seed: int, longest: float = 1.5) -> Tally:
-    """Kill ``kills`` times, at 0 to ``longest`` seconds after each start, recovery included; then settle and judge.
+def kill_at_random(folder: Path, nursery: Nursery, *, kills: int, seed: int, longest: float = 4.0) -> Tally:
+    """Kill ``kills`` times, 0 to ``longest`` seconds after a start (recovery included, early more often), and judge.
 
     Each kill is judged on what it left, before the next start touches it; at the end everything once more, settled,
     and recovery a second time, which must change nothing.
@@ -52,7 +52,7 @@ def kill_at_random(folder: Path, nursery: Nursery, *, kills: int, seed: int, lon
         box.start()
         _await_acks(ledgers, 1)
         for _ in range(kills):
-            time.sleep(rng.random() * longest)  # the random moment itself
+            time.sleep(rng.random() ** 2 * longest)  # the random moment itself
             box.kill()
             tally.kills += 1
             tally.states.update(states(box.evidence()).keys())

@@ -1,6 +1,7 @@
 """A storage SCU on a bare socket: sends small synthetic images and logs what was answered; standard library only.
 
-    python sender.py --ledger FILE --seed N (--port P | --listening FILE) [--burst N] [--limit N] [--largest BYTES]
+    python sender.py --ledger FILE --seed N (--port P | --listening FILE) [--burst N] [--rest SECONDS]
+                     [--limit N] [--largest BYTES]
 
 It connects again whenever the edge is gone, sends half of the unanswered instances again (as modalities do) and
 gives up the other half, and stops at SIGTERM or after ``--limit`` instances. With ``--ledger console`` the lines go
@@ -208,8 +209,8 @@ class Sender:
         self._calling = f"SENDER{seed % 10_000_000}"
         self._again: tuple[str, bytes] | None = None
 
-    def run(self, burst: int, limit: int) -> None:
-        """Send until told to stop: at most ``burst`` in one association, then wait for its end."""
+    def run(self, burst: int, limit: int, rest: float) -> None:
+        """Send until told to stop: at most ``burst`` in one association, then rest, or wait for the edge's end."""
         answered = 0
         while not self.stopping and answered < limit:
             try:
@@ -224,6 +225,10 @@ class Sender:
                     self._one(association)
                     answered += 1
                 if answered < limit and not self.stopping:
+                    if rest:
+                        association.release()
+                        time.sleep(self._rng.random() * rest)
+                        continue
                     association.wait_for_end()
             except Gone:
                 continue
@@ -264,6 +269,7 @@ def main() -> None:
     parser.add_argument("--port", type=int)
     parser.add_argument("--listening", type=Path)
     parser.add_argument("--burst", type=int, default=1 << 30)
+    parser.add_argument("--rest", type=float, default=0.0)
     parser.add_argument("--limit", type=int, default=1 << 30)
     parser.add_argument("--largest", type=int, default=100 << 10)
     args = parser.parse_args()
@@ -283,7 +289,7 @@ def main() -> None:
         raise SystemExit
 
     signal.signal(signal.SIGTERM, stop)
-    sender.run(args.burst, args.limit)
+    sender.run(args.burst, args.limit, args.rest)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.crash.box import session
 from tests.crash.ledger import Sent
 
 BOOT_SECONDS = 180
@@ -91,7 +92,7 @@ class Guest:
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """Stop the guest's kernel; inside the block the image does not change and every line it wrote is read."""
-        pids = [pid for pid in _group(self._process.pid) if not _field(pid, "TracerPid")]
+        pids = [pid for pid in session(self._process.pid) if not _field(pid, "TracerPid")]
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
         _wait_stopped(pids)
@@ -151,19 +152,6 @@ def mounted(image: Path, folder: Path) -> Iterator[Path]:
         yield mount
     finally:
         subprocess.run(["umount", mount], check=True)
-
-
-def _group(leader: int) -> list[int]:
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            try:
-                stat = (entry / "stat").read_text()
-            except OSError:
-                continue  # it ended meanwhile
-            if int(stat.rpartition(")")[2].split()[2]) == leader:
-                found.append(int(entry.name))
-    return found
 
 
 def _field(pid: int, name: str) -> int:

@@ -1,13 +1,15 @@
 """The private block in group 0013: ours if it is there, else the first that is free (PS3.5 7.8.1)."""
 
 from dataclasses import dataclass, field
+from typing import Final
 
-from edge.tag.dictionary import CREATOR, GROUP
 from edge.tag.inputs import TagInputs
 from edge.tag.outline import Outline
 from edge.tag.walk import Element, Reason, Walk, fault
 
-BLOCKS = range(0x10, 0x100)
+GROUP: Final = 0x0013
+CREATOR: Final = "ATRI EDGE 1.0"
+BLOCKS: Final = range(0x10, 0x100)
 
 
 @dataclass(frozen=True, slots=True)

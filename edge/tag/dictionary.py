@@ -1,11 +1,10 @@
-"""The private block of group 0013, and its entries for pydicom's private dictionary."""
+"""The private block of group 0013 as entries of pydicom's private dictionary, for whoever reads tagged objects."""
 
 from typing import Final
 
 from pydicom.datadict import add_private_dict_entries
 
-GROUP: Final = 0x0013
-CREATOR: Final = "ATRI EDGE 1.0"
+from edge.tag.block import CREATOR, GROUP
 
 #: Element within the block: VR, VM, name, retired. LO and not UI: FileID.ScanID looks like a UID, but no root is ours.
 ENTRIES: Final = {

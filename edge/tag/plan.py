@@ -8,8 +8,7 @@ from typing import Any, BinaryIO
 from edge.contract.deflated import CAP, DeflateFault, inflated, inflated_size
 from edge.contract.edits import Edit
 from edge.tag import encode
-from edge.tag.block import Block, find_block
-from edge.tag.dictionary import CREATOR, GROUP
+from edge.tag.block import CREATOR, GROUP, Block, find_block
 from edge.tag.draft import Draft
 from edge.tag.inputs import TagInputs
 from edge.tag.outline import outline

@@ -188,7 +188,13 @@ class Walk:
             return Element(tag, vr, offset, value_offset, end, end, undefined=False)
         frame = _Frame.ITEM if tag == ITEM else _frame_of(tag, vr)
         inner = encoding if tag == ITEM else content_encoding(vr, encoding)
-        end = self._delimited(value_offset, limit, frame, inner)
+        try:
+            end = self._delimited(value_offset, limit, frame, inner)
+        except TagFault:
+            if vr != "UN":
+                raise
+            # Some senders write explicit VR here, against PS3.5 6.2.2; it can be stepped over, but not extended.
+            end = self._delimited(value_offset, limit, frame, EXPLICIT_LITTLE)
         return Element(tag, vr, offset, value_offset, end - 8, end, undefined=True)
 
     def _delimited(self, position: int, limit: int, frame: _Frame, encoding: Encoding) -> int:

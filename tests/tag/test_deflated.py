@@ -20,7 +20,7 @@ from edge.contract.deflated import (
 )
 from edge.contract.edits import read_tagged
 from edge.errors import TagFault
-from edge.tag.dictionary import CREATOR
+from edge.tag.block import CREATOR
 from edge.tag.plan import plan_deflated
 from edge.tag.walk import Reason
 from tests.tag import build

@@ -158,6 +158,16 @@ def test_D5_a_sequence_as_UN_that_is_not_implicit_is_left_alone() -> None:
     assert fault_of(UID + W.element(0x0018A001, "UN", inside)) in (Reason.TRUNCATED, Reason.SEQUENCE)
 
 
+@pytest.mark.parametrize("tag", [0x00191010, 0x0018A001, 0x00080300])
+def test_D5_a_UN_of_undefined_length_with_explicit_content_is_stepped_over(tag: int) -> None:
+    """Senders that break PS3.5 6.2.2 so are tagged all the same, unless it is the sequence that must be extended."""
+    content = W.item(W.element(0x00191011, "SQ", W.item(W.element(0x00081030, "LO", b"d "), undefined=True)))
+    content = W.item(W.element(0x00191011, "LO", b"d ") + content[8:], undefined=True) + MARKS["end"] + bytes(4)
+    raw = UID + W.element(tag, "UN", content, build.UNDEFINED) + W.element(0x00200010, "SH", b"1 ")
+    edits = tag_or_fault(raw, 0, EXPLICIT)
+    assert (edits is None) == (tag != 0x00191010)
+
+
 def test_D5_a_long_value_is_never_read() -> None:
     """A coercion time of a megabyte is refused, not copied into the edits."""
     assert fault_of(W.element(0x00080015, "UN", b"1" * (1 << 20)) + UID) == Reason.LENGTH

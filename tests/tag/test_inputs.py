@@ -8,6 +8,7 @@ import pydicom
 import pytest
 
 from edge.tag import dictionary
+from edge.tag.block import CREATOR
 from edge.tag.inputs import TagInputs
 from tests.tag import build
 from tests.tag.build import IMPLICIT, INPUTS, SITE_INPUTS, Shape
@@ -46,7 +47,7 @@ def test_D5_the_private_dictionary_makes_an_implicit_reader_see_LO() -> None:
     dictionary.register()
     meta = build.file_meta(IMPLICIT)
     _, tagged = tag(meta + build.dataset(Shape(syntax=IMPLICIT)), len(meta), IMPLICIT, INPUTS)
-    block = pydicom.dcmread(io.BytesIO(tagged)).private_block(0x0013, dictionary.CREATOR)
+    block = pydicom.dcmread(io.BytesIO(tagged)).private_block(0x0013, CREATOR)
     assert [(block[n].VR, block[n].name, block[n].value) for n in (1, 2, 3)] == [
         ("LO", "[ATRIUID]", INPUTS.atriuid),
         ("LO", "[FileID]", INPUTS.file_id),
@@ -67,7 +68,7 @@ def test_P028_a_replaced_trial_id_follows_the_block(syntax: str) -> None:
     (original,) = ds.OriginalAttributesSequence
     (modified,) = original.ModifiedAttributesSequence
     assert modified.ClinicalTrialSeriesID == "9.9"
-    assert modified.private_block(0x0013, dictionary.CREATOR)[1].value == "9.9"
+    assert modified.private_block(0x0013, CREATOR)[1].value == "9.9"
     assert modified.InstanceCoercionDateTime == other.coerced_at
     assert len(ds.ContributingEquipmentSequence) == 2
     assert len(ds.PrivateDataElementCharacteristicsSequence) == 1, "the block is declared once"

@@ -16,6 +16,7 @@ from pydicom.filereader import _read_file_meta_info, read_preamble
 
 from edge.errors import TagFault
 from edge.tag import dictionary
+from edge.tag.block import CREATOR
 from edge.tag.inputs import TagInputs
 from edge.tag.plan import plan
 from edge.tag.walk import Reason
@@ -124,7 +125,7 @@ def test_D5_pydicom_reads_the_tag_and_everything_else_as_before() -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the faults that these files are kept for
             before, after = (pydicom.dcmread(io.BytesIO(raw), force=True) for raw in (sample.raw, tagged))
-            block = after.private_block(0x0013, dictionary.CREATOR)
+            block = after.private_block(0x0013, CREATOR)
             assert [str(block[n].value) for n in (1, 2, 3)] == [INPUTS.atriuid, INPUTS.file_id, INPUTS.scan_id]
             number = block.block_start >> 8
         ours = {0x00080015, 0x0018A001, 0x00130000 | number, *(0x00130000 | number << 8 | n for n in (1, 2, 3))}

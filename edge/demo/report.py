@@ -53,12 +53,13 @@ def arrivals(database: Path, store: Path) -> str:
     lines = ["", f"what arrived where (objects lie in {store}):"]
     study = None
     for study_uid, series_uid, modality, count, atriuid, key in series:
+        edge_id, generation, *rest = (key or "?/?/?").split("/")
         if study_uid != study:
             study = study_uid
             lines.append(f"  study {study_uid}")
-        generation = (key or "?/?").split("/")[1]
-        lines.append(f"    {modality or '?':<3} series {series_uid}: {count} instances, ATRIUID {atriuid}")
-        lines.append(f"        generation {generation}, first object {key}")
+            lines.append(f"        in {edge_id}/{generation}/")
+        lines.append(f"    {modality or '?':<3} ATRIUID {atriuid}, {count} instances, series {series_uid}")
+        lines.append(f"        first of them {'/'.join(rest[-1:])}")
     lines.append("rows in the cloud's index: " + ", ".join(f"{name} {n}" for name, n in rows.items()))
     return "\n".join(lines)
 

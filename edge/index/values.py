@@ -9,7 +9,7 @@ from io import BytesIO
 from typing import Any
 
 import pydicom.config
-from pydicom.charset import convert_encodings, decode_bytes
+from pydicom.charset import convert_encodings, decode_bytes, default_encoding
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_sequence
 from pydicom.valuerep import PN_DELIMS, TEXT_VR_DELIMS
@@ -55,10 +55,12 @@ class Decoder:
             try:
                 encodings = list(convert_encodings(names))
             except (ValueError, LookupError):
-                encodings = ["iso8859"]
+                encodings = [default_encoding]
                 caught.append(warnings.WarningMessage("", UserWarning, "", 0))
         if caught:
             self._warn("SpecificCharacterSet: unknown or misspelt, read as far as possible")
+            if encodings == [default_encoding]:
+                return None
         return encodings
 
     def value(self, attribute: Attribute, element: Element) -> Any:
@@ -140,7 +142,7 @@ class Decoder:
                     element.implicit,
                     self._little_endian,
                     len(raw),
-                    self._encodings or "iso8859",
+                    self._encodings or default_encoding,
                 )
                 return [self._item(attribute, item) for item in items] or None
         except _DAMAGE:

@@ -4,7 +4,6 @@ A setting comes from the environment, else from the TOML file named by ``--confi
 names, in either case), else from the default below. The README's table is compared with this one by a test.
 """
 
-import logging
 import re
 import tomllib
 from collections.abc import Callable, Mapping
@@ -299,6 +298,7 @@ def describe(config: Config) -> list[tuple[str, str]]:
     return rows
 
 
-def level_of(config: Config) -> int:
-    """Return LOGLEVEL as a number."""
-    return logging.getLevelNamesMapping()[config.loglevel]
+def settings_table() -> str:
+    """Return the README's table, in Markdown."""
+    rows = [f"| `{s.name}` | {f'`{s.default}`' if s.default else ''} | {s.meaning} |" for s in SETTINGS]
+    return "\n".join(["| setting | default | meaning |", "|---|---|---|", *rows])

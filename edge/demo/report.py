@@ -21,8 +21,8 @@ class Figures:
 def figures(spool: Path, database: Path, wanted: set[str]) -> Figures:
     """Count, among ``wanted`` SOP Instance UIDs, what stands where."""
     with closing(_open(spool / "journal" / "journal.db")) as journal:
-        rows = journal.execute("SELECT sop_instance_uid, state FROM instance WHERE state <> 'DUPLICATE'").fetchall()
-    states = {uid: state for uid, state in rows if uid in wanted}
+        rows = journal.execute("SELECT sop_instance_uid, state FROM instance ORDER BY ulid DESC").fetchall()
+    states = {uid: state for uid, state in rows if uid in wanted}  # of each, the first that came: later ones are copies
     with closing(_open(database)) as cloud:
         indexed = {row[0] for row in cloud.execute("SELECT sopinstanceuid FROM instance")} & wanted
     count = list(states.values()).count

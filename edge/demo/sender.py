@@ -1,7 +1,9 @@
 """The demo's sender: Debian's storescu where it is there, otherwise pynetdicom's SCU, and it says which."""
 
+import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from edge.demo.processes import DemoFault
 
 def send(files: list[Path], *, host: str, port: int, say: Callable[[str], None]) -> None:
     """Send ``files`` in one association; raises DemoFault if the sender itself fails."""
-    command = shutil.which("storescu")
+    command = _storescu()
     if command is None:
         say("storescu (Debian package dcmtk) is not installed and could not be: sending with pynetdicom instead")
         _send_with_pynetdicom(files, host, port)
@@ -21,6 +23,13 @@ def send(files: list[Path], *, host: str, port: int, say: Callable[[str], None])
     if done.returncode:
         last = "\n    ".join((done.stdout + done.stderr).strip().splitlines()[-5:])
         raise DemoFault(f"storescu ended with status {done.returncode}", hint=f"its last words:\n    {last}")
+
+
+def _storescu() -> str | None:
+    # pynetdicom brings a program of the same name into our own environment, with other options.
+    own = str(Path(sys.executable).parent)
+    folders = [f for f in os.environ.get("PATH", os.defpath).split(os.pathsep) if f != own]
+    return shutil.which("storescu", path=os.pathsep.join(folders))
 
 
 def _send_with_pynetdicom(files: list[Path], host: str, port: int) -> None:

@@ -57,7 +57,7 @@ class IngestSettings(DatabaseSettings):
     BUCKETNAME: Text = Field(None, description="S3 bucket that the edges upload to")
     STORE_DIR: Folder = Field(None, description="directory store in place of S3 (laptop)")
     EDGE_QUEUE_DIR: Folder = Field(None, description="folder of local queues down to the edges, <EdgeId>.queue each")
-    EDGE_QUEUE_PREFIX: Text = Field(None, description="SQS queues down to the edges are named by this and the EdgeId")
+    EDGE_QUEUE_URL: Text = Field(None, description="SQS queues down to the edges, a URL with {EdgeId} in it")
     VERIFY_THREADS: int = Field(16, ge=1, le=256, description="objects verified at once")
 
     def faults(self) -> list[str]:
@@ -65,8 +65,10 @@ class IngestSettings(DatabaseSettings):
         faults = super().faults()
         if (self.BUCKETNAME is None) == (self.STORE_DIR is None):
             faults.append("set exactly one of BUCKETNAME (S3) and STORE_DIR (a directory store)")
-        if self.EDGE_QUEUE_DIR is not None and self.EDGE_QUEUE_PREFIX is not None:
-            faults.append("set at most one of EDGE_QUEUE_DIR and EDGE_QUEUE_PREFIX")
+        if self.EDGE_QUEUE_DIR is not None and self.EDGE_QUEUE_URL is not None:
+            faults.append("set at most one of EDGE_QUEUE_DIR and EDGE_QUEUE_URL")
+        if self.EDGE_QUEUE_URL is not None and "{EdgeId}" not in self.EDGE_QUEUE_URL:
+            faults.append("EDGE_QUEUE_URL must hold {EdgeId}: every edge has a queue of its own")
         return faults
 
 

@@ -32,6 +32,7 @@ class GenerationState(StrEnum):
     IMPORTING = "IMPORTING"  # at least one import job runs
     IMPORTED = "IMPORTED"  # every import job completed
     REJECTED = "REJECTED"  # an import job failed for good
+    DELETED = "DELETED"  # an operator deleted its study from the index; its objects are untouched
 
 
 def _id() -> sa.Column[Any]:

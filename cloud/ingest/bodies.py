@@ -11,8 +11,15 @@ from edge.contract.manifest import Malformed
 
 #: A generation is a uuid4; it is part of keys, so its shape is checked before it is used.
 JobId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")]
-#: The names that AWS IoT allows for a thing, and the dot.
-_EDGE_ID = re.compile(r"[A-Za-z0-9:_.-]{1,128}", re.ASCII)
+#: The names that AWS IoT allows for a thing.
+_EDGE_ID = re.compile(r"[A-Za-z0-9:_-]{1,128}", re.ASCII)
+#: Prefixes of the bucket that no edge may be named like.
+_TAKEN = frozenset({"manifests", "parked", "results"})
+
+
+def is_edge_id(name: str) -> bool:
+    """Tell whether ``name`` can be an EdgeId: it becomes part of keys, queue names and file names."""
+    return _EDGE_ID.fullmatch(name) is not None and name not in _TAKEN
 
 
 class _Body(BaseModel):
@@ -56,8 +63,8 @@ def completed(envelope: Envelope) -> Completed:
 
 def sent_at(envelope: Envelope) -> datetime:
     """Return when the edge sent the message, in UTC; raises Malformed, also for an EdgeId of the wrong shape."""
-    if not _EDGE_ID.fullmatch(envelope.edge_id):
-        raise Malformed("the EdgeId is no name of an edge (letters, digits, : _ . -, at most 128)")
+    if not is_edge_id(envelope.edge_id):
+        raise Malformed("the EdgeId is no name of an edge (letters, digits, : _ -, at most 128)")
     try:
         at = datetime.fromisoformat(envelope.sent_at)
     except ValueError:

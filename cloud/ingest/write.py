@@ -29,6 +29,7 @@ SETTLED = frozenset(
         m.GenerationState.IMPORTING,
         m.GenerationState.IMPORTED,
         m.GenerationState.REJECTED,
+        m.GenerationState.DELETED,
     }
 )
 

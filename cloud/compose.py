@@ -1,0 +1,92 @@
+"""The composition root: from settings to the parts, wired once."""
+
+import threading
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from cloud.config import IngestSettings, PollSettings, database_url
+from cloud.db.engine import open_engine
+from cloud.ingest.ingest import Ingester
+from cloud.ingest.poll import Poller
+from cloud.ingest.receipts import Send
+from edge.contract.local_queue import LocalQueue
+from edge.contract.local_store import DirectoryStore
+from edge.contract.queue import Queue
+from edge.contract.store import ObjectReader
+
+
+def open_ingester(settings: IngestSettings) -> Ingester:
+    """Return the ingester that the settings describe."""
+    return build_ingester(settings, open_engine(database_url(settings)), open_reader(settings))
+
+
+def build_ingester(settings: IngestSettings, engine: sa.Engine, reader: ObjectReader) -> Ingester:
+    """Return the ingester over parts that are open already."""
+    return Ingester(
+        engine, reader, receipt_sender(settings), bucket=settings.BUCKETNAME, threads=settings.VERIFY_THREADS
+    )
+
+
+def open_reader(settings: IngestSettings) -> ObjectReader:
+    """Return S3 or its twin on disk."""
+    if settings.STORE_DIR is not None:
+        return DirectoryStore(settings.STORE_DIR)
+    from cloud.store import S3Reader
+
+    return S3Reader(
+        settings.BUCKETNAME or "",
+        region=settings.AWS_REGION,
+        endpoint_url=settings.AWS_ENDPOINT_URL,
+        connections=2 * settings.VERIFY_THREADS,
+    )
+
+
+def open_queue(settings: PollSettings) -> Queue:
+    """Return SQS or its twin on disk."""
+    if settings.QUEUE_FILE is not None:
+        return LocalQueue(settings.QUEUE_FILE)
+    return _sqs(settings, settings.QUEUE_URL or "")
+
+
+def open_poller(settings: PollSettings, engine: sa.Engine, stop: threading.Event) -> Poller:
+    """Return the poller over ``engine``; it takes no message while database or store are away."""
+    reader = open_reader(settings)
+
+    def ready() -> None:
+        with engine.connect() as connection:
+            connection.execute(sa.select(1))
+        reader.head("manifests/ready")
+
+    handle = build_ingester(settings, engine, reader).handle
+    return Poller(open_queue(settings), handle, stop, ready=ready)
+
+
+def edge_queue_path(folder: Path, edge_id: str) -> Path:
+    """Return the file of the local queue down to one edge."""
+    return folder / f"{edge_id}.queue"
+
+
+def receipt_sender(settings: IngestSettings) -> Send | None:
+    """Return what puts a receipt into an edge's queue, None if no such queues are configured."""
+    if settings.EDGE_QUEUE_DIR is None and settings.EDGE_QUEUE_URL is None:
+        return None
+    folder, template = settings.EDGE_QUEUE_DIR, settings.EDGE_QUEUE_URL or ""
+    opened: dict[str, Queue] = {}
+
+    def send(edge_id: str, body: str) -> None:
+        if edge_id not in opened:
+            opened[edge_id] = (
+                LocalQueue(edge_queue_path(folder, edge_id))
+                if folder is not None
+                else _sqs(settings, template.replace("{EdgeId}", edge_id))
+            )
+        opened[edge_id].send(body)
+
+    return send
+
+
+def _sqs(settings: IngestSettings, url: str) -> Queue:
+    from cloud.queue import SqsQueue
+
+    return SqsQueue(url, region=settings.AWS_REGION, endpoint_url=settings.AWS_ENDPOINT_URL)

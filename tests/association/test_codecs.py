@@ -33,6 +33,7 @@ from tests.association.wire import CT, EXPLICIT, associate_rq, context, element,
 UIDS = st.from_regex(r"\A[1-9](\.(0|[1-9][0-9]{0,5})){1,8}\Z")
 
 
+@settings(deadline=None)
 @given(uid=UIDS, sop_class=UIDS, message_id=st.integers(0, 0xFFFF))
 def test_D10_command_sets_of_pynetdicom_are_read(uid, sop_class, message_id):
     """A C-STORE-RQ as pynetdicom encodes it says the same to us."""
@@ -46,6 +47,7 @@ def test_D10_command_sets_of_pynetdicom_are_read(uid, sop_class, message_id):
     assert (command.sop_class_uid, command.sop_instance_uid) == (sop_class, uid)
 
 
+@settings(deadline=None)
 @given(uid=UIDS, status=st.integers(0, 0xFFFF), comment=st.text(max_size=100))
 def test_D10_responses_are_read_by_pynetdicom(uid, status, comment):
     """Whatever we answer is a command set to pydicom, group length and comment's length right."""
@@ -78,6 +80,7 @@ def test_D10_short_pdus_are_those_of_pynetdicom():
     assert A_RELEASE_RP().encode() == RELEASE_RP
 
 
+@settings(deadline=None)
 @given(command=st.binary(min_size=1, max_size=300), most=st.integers(0, 200))
 def test_D10_a_command_cut_for_a_small_peer_is_whole_again(command, most):
     """No PDU is longer than the peer takes (7 at the least), only the last fragment is marked, all bytes are there."""
@@ -94,7 +97,7 @@ def test_D10_a_command_cut_for_a_small_peer_is_whole_again(command, most):
     assert lasts == [1] * (len(lasts) - 1) + [3]
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(data=st.binary(max_size=400))
 def test_D10_any_bytes_as_a_request_end_in_a_fault_or_a_readable_answer(data):
     """The decoder raises ProtocolFault or returns; it does nothing else."""
@@ -106,7 +109,7 @@ def test_D10_any_bytes_as_a_request_end_in_a_fault_or_a_readable_answer(data):
     assert negotiate(request, 131072).pdu[0] == 2
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(at=st.integers(68, 190), value=st.binary(min_size=1, max_size=4))
 def test_D10_a_damaged_request_ends_in_a_fault_or_an_answer(at, value):
     """A good request with some bytes changed is refused by the one exception or read."""
@@ -118,7 +121,7 @@ def test_D10_a_damaged_request_ends_in_a_fault_or_an_answer(at, value):
         return
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(data=st.binary(max_size=200))
 def test_D10_any_bytes_as_command_or_pdvs_end_in_a_fault_or_are_read(data):
     """Nothing but ProtocolFault leaves the command and PDV decoders; PDVs never reach over the PDU's end."""
@@ -130,6 +133,7 @@ def test_D10_any_bytes_as_command_or_pdvs_end_in_a_fault_or_are_read(data):
         return
 
 
+@settings(deadline=None)
 @given(state=st.sampled_from(State), kind=st.integers(0, 255), length=st.integers(0, 0xFFFFFFFF))
 def test_D10_no_pdu_longer_than_the_limits_is_ever_let_through(state, kind, length):
     """Whatever type and length a header claims, what passes is within the settings."""

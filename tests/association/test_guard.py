@@ -29,7 +29,7 @@ from tests.association.wire import (
 )
 
 pytestmark = pytest.mark.door("socket")
-SHORT = {"artim_seconds": 0.3, "pdu_seconds": 0.3, "stall_seconds": 0.3, "idle_seconds": 0.3, "linger_seconds": 0.2}
+SHORT = {"pdu_seconds": 0.3, "stall_seconds": 0.3, "idle_seconds": 0.3}
 
 
 def resident() -> int:
@@ -70,7 +70,7 @@ def test_D10_a_length_before_authentication_is_not_believed(length):
 
 def test_D10_four_gibibytes_that_really_come_are_not_taken():
     """A peer that keeps sending after its huge header is cut off in the linger time, with flat memory."""
-    with listening(MemorySink(), **SHORT) as listener, Peer(listener) as peer:
+    with listening(MemorySink(), linger_seconds=0.2) as listener, Peer(listener) as peer:
         before = resident()
         peer.send(struct.pack(">BxI", 1, 0xFFFFFFFF))
         with pytest.raises(OSError, match=r"(?i)reset|broken pipe"):
@@ -169,18 +169,16 @@ def test_D10_a_request_with_thousands_of_items_costs_nothing(request_):
 @pytest.mark.parametrize("start", [b"", b"\x01", b"\x01\0\0\0\0", struct.pack(">BxI", 1, 200) + b"abc"])
 def test_D10_a_silent_connection_is_closed_by_ARTIM(start):
     """Nothing, one byte, five, or a header and three: closed without a word after the time for a request (AA-2)."""
-    with listening(MemorySink(), **SHORT) as listener, Peer(listener) as peer:
+    with listening(MemorySink(), artim_seconds=0.3) as listener, Peer(listener) as peer:
         peer.send(start)
         assert peer.read()[0] == 0
 
 
 def test_D10_a_byte_now_and_then_does_not_extend_the_deadline():
     """A request that drips in is cut at the total deadline, long before its last byte."""
-    import time
-
     with listening(MemorySink(), artim_seconds=0.5) as listener, Peer(listener) as peer:
         peer.sock.settimeout(0.05)
-        began, gone = time.monotonic(), False
+        gone = False
         for byte in associate_rq():
             try:
                 peer.send(bytes((byte,)))
@@ -191,8 +189,7 @@ def test_D10_a_byte_now_and_then_does_not_extend_the_deadline():
                 gone = True
             if gone:
                 break
-        assert gone
-        assert time.monotonic() - began < 5
+        assert gone, "it was let through to its last byte"
 
 
 @pytest.mark.parametrize("part", ["idle", "header", "body", "between", "answer"])

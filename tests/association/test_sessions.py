@@ -100,7 +100,7 @@ def test_D10_I1_I6_no_session_breaks_the_listener_or_its_word(sessions):
     sink = MemorySink()
     acknowledged: dict[str, bytes] = {}
     broken_off: set[str] = set()
-    with listening(sink, linger_seconds=0.05, pdu_seconds=2, stall_seconds=2) as listener:
+    with listening(sink, linger_seconds=0.05) as listener:
         for number in range(sessions):
             good, broken = session(chance, listener, sink, number)
             acknowledged |= good

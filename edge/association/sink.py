@@ -24,7 +24,7 @@ class Incoming(Protocol):
     """One dataset on its way in; exactly one of ``commit`` and ``discard`` ends it."""
 
     def write(self, chunk: bytes | memoryview) -> None:
-        """Append dataset bytes; raises :class:`edge.errors.OutOfResources`."""
+        """Append dataset bytes, a memoryview valid only during the call; raises :class:`edge.errors.OutOfResources`."""
 
     def commit(self) -> str:
         """Make it durable under its final name and return its ULID (I1); raises ``OutOfResources``.

@@ -78,6 +78,20 @@ def test_E007_the_limit_is_a_setting():
             peer.sock.close()
 
 
+def test_E007_pynetdicom_understands_the_rejection_as_transient():
+    """A real client sees result 2: it may try again."""
+    from pynetdicom import AE
+    from pynetdicom.sop_class import Verification
+
+    ae = AE("LATE")
+    ae.add_requested_context(Verification)
+    with listening(MemorySink(), max_associations=1) as listener, Peer(listener) as first:
+        first.associate()
+        association = ae.associate(*listener.address)
+        assert association.is_rejected
+        assert association.acceptor.primitive.result == 2
+
+
 def test_D10_one_address_cannot_take_all_associations():
     """The cap per address rejects transiently and says so."""
     with listening(MemorySink(), max_associations_per_address=2) as listener:

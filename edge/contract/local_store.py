@@ -25,7 +25,7 @@ STALE_SECONDS = 24 * 3600  # a temp file nobody has written to for a day belongs
 _META, _TMP, _LOCK = ".meta", ".tmp", ".lock"
 _STRIPES = 64
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
-_UNFIT = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.EFBIG}
+_UNFIT = {errno.EEXIST, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.EFBIG}
 
 
 class DirectoryStore:
@@ -126,7 +126,7 @@ class DirectoryStore:
     def _write(self, temp: Path, chunks: Callable[[], Iterator[bytes]], *, size: int, crc: str) -> None:
         running, written = Crc64Nvme(), 0
         with temp.open("xb") as file:
-            for chunk in chunks():
+            for chunk in _source(chunks):
                 file.write(chunk)
                 running.update(chunk)
                 written += len(chunk)
@@ -174,6 +174,8 @@ class DirectoryStore:
         self._ensure_directory(path.parent)
         self._ensure_directory(named.parent)
         with self._lock(key):
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, "this key is a prefix of others")
             if path.exists():
                 _flush_directory(path.parent)  # taken by one who may not have flushed yet; a success must be durable
                 return False
@@ -217,6 +219,13 @@ class DirectoryStore:
             with contextlib.suppress(FileNotFoundError):  # another process sweeps too
                 if left.stat().st_mtime < limit:
                     left.unlink()
+
+
+def _source(chunks: Callable[[], Iterator[bytes]]) -> Iterator[bytes]:
+    try:
+        yield from chunks()
+    except (OSError, ValueError) as e:
+        raise StoreFault("the object cannot be read from the spool", hint="check the disk: dmesg, smartctl") from e
 
 
 def _pieces(path: Path) -> Iterator[bytes]:

@@ -32,10 +32,11 @@ class S3Settings:
     session_token: str | None = field(default=None, repr=False)
     kms_key_id: str | None = None  # None: as the bucket encrypts by default
     transfer_acceleration: bool = False
-    # Also the time that 16 KiB may take on their way: below it a slow link would never deliver anything.
-    connect_seconds: float = 20.0
+    # Also bounds each wait for room in the socket's buffer: a slow link needs long to drain it by the third of 4 MB
+    # that Linux waits for.
+    connect_seconds: float = 60.0
     read_seconds: float = 60.0
-    attempts: int = 3  # of one request; beyond that the stage waits, for ever
+    attempts: int = 2  # of one request; beyond that the stage waits, for ever
     connections: int = 32
     multipart_threshold: int = 64 << 20
     part_size: int = 16 << 20

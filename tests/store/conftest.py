@@ -26,7 +26,7 @@ def s3_store(s3_endpoint: S3Endpoint, s3_bucket: str) -> S3Store:  # noqa: F811 
     return S3Store(settings(s3_endpoint, s3_bucket))
 
 
-def settings(endpoint: S3Endpoint, bucket: str, **changes: object) -> S3Settings:
+def settings(endpoint: S3Endpoint, bucket: str, /, **changes: object) -> S3Settings:
     """What the edge would be configured with; one attempt, so that a test sees each failure."""
     values = {
         "bucket": bucket,

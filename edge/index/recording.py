@@ -7,6 +7,7 @@ study's row locked, its series and counters belong to this transaction. Counters
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, Select, Table, delete, exists, func, or_, select, update
@@ -17,6 +18,9 @@ from edge.index.models import INSTANCE, INSTANCE_LOCATION, PATIENT, SERIES, STUD
 from edge.index.rows import IndexRow, LocationKind, PatientIdentity, patient_identity
 from edge.index.text import clean
 
+# Whose a row is, and what is counted: never filled in from another row.
+_NOT_FILLED = frozenset({"id", "patient_id", "study_id", "seriescount", "totalimagecount", "imagecount"})
+_NOWHERE = {"bucket": None, "region": None, "versionid": None}
 _INSERT: dict[str, Callable[[Table], Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
@@ -138,23 +142,16 @@ def _record_instances(
         }
         for row in sorted(rows, key=lambda r: r.sop_instance_uid)
     ]
-    insert = _INSERT[connection.dialect.name](INSTANCE)
     # An instance's row is that of one file: the reading recorded last counts as a whole.
-    changed = {c.name: insert.excluded[c.name] for c in INSTANCE.c if c.name not in ("id", "sopinstanceuid")}
-    connection.execute(insert.on_conflict_do_update(index_elements=["sopinstanceuid"], set_=changed), values)
+    connection.execute(_replace_statement(connection.dialect.name, INSTANCE, ("sopinstanceuid",)), values)
     _record_locations(
         connection,
         [{"ulid": r.ulid, "kind": LocationKind.SPOOL.value, "key": clean(r.spool_path), **_NOWHERE} for r in rows],
     )
 
 
-_NOWHERE = {"bucket": None, "region": None, "versionid": None}
-
-
 def _record_locations(connection: Connection, values: list[dict[str, Any]]) -> None:
-    insert = _INSERT[connection.dialect.name](INSTANCE_LOCATION)
-    changed = {name: insert.excluded[name] for name in ("bucket", "region", "key", "versionid")}
-    connection.execute(insert.on_conflict_do_update(index_elements=["ulid", "kind"], set_=changed), values)
+    connection.execute(_replace_statement(connection.dialect.name, INSTANCE_LOCATION, ("ulid", "kind")), values)
 
 
 def _upsert_first(connection: Connection, table: Table, values: Mapping[str, Any], key: tuple[str, ...]) -> Any:
@@ -163,10 +160,22 @@ def _upsert_first(connection: Connection, table: Table, values: Mapping[str, Any
     The first value stays: the same rows in any number of tries give the same index, as in HealthImaging, where the
     first import makes the primary image set.
     """
-    insert = _INSERT[connection.dialect.name](table).values(**values)
-    filled = {c: func.coalesce(table.c[c], insert.excluded[c]) for c in values if c != "patient_id"}
-    statement = insert.on_conflict_do_update(index_elements=list(key), set_=filled).returning(*table.c)
-    return connection.execute(statement).one()
+    return connection.execute(_fill_statement(connection.dialect.name, table, key), values).one()
+
+
+# Building these anew for each batch would cost more than running them.
+@cache
+def _fill_statement(dialect: str, table: Table, key: tuple[str, ...]) -> Any:
+    insert = _INSERT[dialect](table)
+    filled = {c.name: func.coalesce(c, insert.excluded[c.name]) for c in table.c if c.name not in _NOT_FILLED}
+    return insert.on_conflict_do_update(index_elements=list(key), set_=filled).returning(*table.c)
+
+
+@cache
+def _replace_statement(dialect: str, table: Table, key: tuple[str, ...]) -> Any:
+    insert = _INSERT[dialect](table)
+    changed = {c.name: insert.excluded[c.name] for c in table.c if c.name not in ("id", *key)}
+    return insert.on_conflict_do_update(index_elements=list(key), set_=changed)
 
 
 def _attributes(level: Level, row: IndexRow) -> dict[str, Any]:

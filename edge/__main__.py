@@ -109,11 +109,13 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
+    from edge.demo.embedded import EmbeddedPlace
+    from edge.demo.place import Folders
     from edge.demo.run import run_demo
 
+    place = EmbeddedPlace(Folders(root=options.dir.absolute()))
     return run_demo(
-        data=options.data, directory=options.dir, port=options.port, dashboard_port=options.dashboard_port,
-        once=options.once, aws=options.aws,
+        place, data=options.data, port=options.port, dashboard_port=options.dashboard_port, once=options.once
     )
 
 

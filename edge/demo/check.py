@@ -34,9 +34,7 @@ def losses(ledger: Sequence[WireEntry], store: ObjectReader, database: Path, edg
     return faults
 
 
-def _faults_of(
-    entry: WireEntry, listed: ManifestInstance | None, store: ObjectReader, indexed: set[str]
-) -> list[str]:
+def _faults_of(entry: WireEntry, listed: ManifestInstance | None, store: ObjectReader, indexed: set[str]) -> list[str]:
     uid = entry.sop_instance_uid
     if listed is None:
         return [f"{uid}: in no manifest"]

@@ -45,7 +45,11 @@ class Processes:
         kept = {k: os.environ[k] for k in _KEPT if k in os.environ}
         with (self.logs / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
-                command, env=kept | dict(environ), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                command,
+                env=kept | dict(environ),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
                 start_new_session=True,  # Ctrl-C reaches the demo alone, which stops the parts in order
             )
         self._running.append((name, process))
@@ -66,8 +70,8 @@ class Processes:
                 raise DemoFault(f"{name} ended with status {process.returncode}", hint=self._hint(name))
 
     def stop(self) -> None:
-        """End all children, the first started first: no new scans, then the rest."""
-        for _, process in self._running:
+        """End all children, the last started first: each still finds what it stands on."""
+        for _, process in reversed(self._running):
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
                 try:

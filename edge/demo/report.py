@@ -35,8 +35,8 @@ def figures(spool: Path, database: Path, wanted: set[str]) -> Figures:
     return Figures(line=line, arrived=len(indexed), parked=count("PARKED"))
 
 
-def arrivals(database: Path, store: Path) -> str:
-    """Return where each series arrived, and how many rows there are."""
+def arrivals(database: Path, objects: str) -> str:
+    """Return where each series arrived (``objects`` says where the objects lie), and how many rows there are."""
     with closing(_open(database)) as cloud:
         series = cloud.execute(
             """
@@ -49,8 +49,8 @@ def arrivals(database: Path, store: Path) -> str:
             """
         ).fetchall()
         tables = ("patient", "study", "series", "instance", "ahlijob", "edcpipelinefile", "edcpipelinefiledicom")
-        rows = {name: cloud.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in tables}
-    lines = ["", f"what arrived where (objects lie in {store}):"]
+        rows = {name: cloud.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in tables}  # noqa: S608
+    lines = ["", f"what arrived where (objects lie in {objects}):"]
     study = None
     for study_uid, series_uid, modality, count, atriuid, key in series:
         edge_id, generation, *rest = (key or "?/?/?").split("/")

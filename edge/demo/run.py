@@ -10,50 +10,21 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from edge.contract.local_store import DirectoryStore
 from edge.demo.check import losses
+from edge.demo.place import EDGE_ID, Folders, Place, say
 from edge.demo.processes import DemoFault, Processes, ensure_port_free, python
 from edge.demo.report import arrivals, figures
 from edge.demo.sender import send
 from edge.wire import WireTap
 
-EDGE_ID = "demo-edge"
 _ARRIVAL_SECONDS = 120.0
 _QUIET_SECONDS = 3.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where the demo keeps its things."""
-
-    root: Path
-
-    @property
-    def spool(self) -> Path:
-        return self.root / "spool"
-
-    @property
-    def store(self) -> Path:
-        return self.root / "store"
-
-    @property
-    def queue(self) -> Path:
-        return self.root / "queue.db"
-
-    @property
-    def database(self) -> Path:
-        return self.root / "cloud.db"
-
-    @property
-    def logs(self) -> Path:
-        return self.root / "logs"
-
-
-def run_demo(*, data: Path, directory: Path, port: int, dashboard_port: int, once: bool, aws: str | None) -> int:
+def run_demo(place: Place, *, data: Path, port: int, dashboard_port: int, once: bool) -> int:
     """Run the demo; returns 0, or 1 if something is missing at its end. Raises DemoFault if a part cannot run."""
     files = sorted(data.glob("*.dcm"))
     if not files:
@@ -62,54 +33,55 @@ def run_demo(*, data: Path, directory: Path, port: int, dashboard_port: int, onc
     ensure_port_free(
         dashboard_port, "dashboard", f"stop what listens there, or: make demo DASHBOARD_PORT={dashboard_port + 1}"
     )
-    place = Place(root=directory.absolute())
-    place.logs.mkdir(parents=True, exist_ok=True)
+    place.ensure_able()
+    place.folders.logs.mkdir(parents=True, exist_ok=True)
     stopping = threading.Event()
-    _on_signals(lambda: stopping.set())
-    processes = Processes(logs=place.logs)
+    _on_signals(stopping.set)
+    processes = Processes(logs=place.folders.logs)
     try:
         host, bound = _start(processes, place, port, dashboard_port)
         ledger_faults = _course(processes, place, files, host, bound, dashboard_port, once=once)
         if once:
             return ledger_faults
-        _say("\nstays up until Ctrl-C; everything is found again at the next start")
+        say("\nstays up until Ctrl-C; everything is found again at the next start")
         while not stopping.wait(0.5):
             processes.check()
     finally:
-        _say("stopping: instances in flight finish …")
+        say("stopping: instances in flight finish …")
         processes.stop()
     return 0
 
 
 def _start(processes: Processes, place: Place, port: int, dashboard_port: int) -> tuple[str, int]:
-    listening = place.spool / "run" / "listening.json"
+    folders = place.folders
+    place.prepare(processes)
+    listening = folders.spool / "run" / "listening.json"
     listening.unlink(missing_ok=True)
-    _say(f"starting the edge (its data: {place.root}, its log: {place.logs / 'edge.log'}) …")
+    say(f"starting the edge (its data: {folders.root}, its log: {folders.logs / 'edge.log'}) …")
     processes.start(
         "edge",
         python("edge", "serve"),
         {
             "AWS_IOT_THING_NAME": EDGE_ID,
             "EDGE_NUMBER": "1",
-            "SPOOL_DIR": str(place.spool),
-            "STORE_DIR": str(place.store),
-            "QUEUE_FILE": str(place.queue),
+            "SPOOL_DIR": str(folders.spool),
             "SCP_HOST": "127.0.0.1",
             "SCP_PORT": str(port),
             "GENERATION_QUIET": str(_QUIET_SECONDS),
             "STATUS_SECONDS": "2",
             "ALLOW_VOLATILE_SPOOL": "true",  # a newcomer's home may be anywhere; sample scans can be drawn again
+            **place.edge_settings(),
         },
     )
-    cloud = {"DATABASE_URL": f"sqlite:///{place.database}"}
-    _say("starting the cloud's ingester and dashboard …")
+    say(f"starting the cloud's {place.cloud} …")
+    place.start_ingester(processes)
     processes.start(
-        "ingester", python("cloud", "ingest"),
-        cloud | {"STORE_DIR": str(place.store), "QUEUE_FILE": str(place.queue)},
+        "dashboard",
+        python("cloud", "dashboard"),
+        {"DATABASE_URL": folders.database_url, "DASHBOARD_PORT": str(dashboard_port)},
     )
-    processes.start("dashboard", python("cloud", "dashboard"), cloud | {"DASHBOARD_PORT": str(dashboard_port)})
     processes.wait("edge", listening.exists)
-    processes.wait("ingester", lambda: _has_tables(place.database))
+    processes.wait(place.ingester, lambda: _has_tables(folders.database))
     processes.wait("dashboard", lambda: _answers(f"http://127.0.0.1:{dashboard_port}/health"))
     found = json.loads(listening.read_text())
     return str(found["host"]), int(found["port"])
@@ -118,47 +90,50 @@ def _start(processes: Processes, place: Place, port: int, dashboard_port: int) -
 def _course(
     processes: Processes, place: Place, files: list[Path], host: str, port: int, dashboard_port: int, *, once: bool
 ) -> int:
+    folders = place.folders
     with WireTap("127.0.0.1", host, port) as tap:  # witnesses what was really sent
-        send(files, host="127.0.0.1", port=tap.port, say=_say)
+        send(files, host="127.0.0.1", port=tap.port, say=say)
         ledger = list(tap.ledger)
         faults = list(tap.faults)
     accepted = [e for e in ledger if e.status == 0]
-    _say(f"the edge answered Success for {len(accepted)} of {len(ledger)} instances on the wire, each of them durable")
+    say(f"the edge answered Success for {len(accepted)} of {len(ledger)} instances on the wire, each of them durable")
     if len(accepted) < len(files):
         faults.append(f"{len(files)} files, but only {len(accepted)} were answered Success")
-    _follow(processes, place, {e.sop_instance_uid for e in accepted})
-    _say(arrivals(place.database, place.store))
-    _say(
-        f"\nsee it:     http://127.0.0.1:{dashboard_port}/"
-        f"\nask it:     sqlite3 {_short(place.database)} 'SELECT * FROM Study;'   (the edge's own index: "
-        f"{_short(place.spool / 'index.db')})"
-        f"\nsend to it: storescu -v -aec EDGE_AE -aet CLIENT_AE {host} {port} {files[0].parent}/*.dcm"
-    )
+    _follow(processes, folders, {e.sop_instance_uid for e in accepted})
+    say(arrivals(folders.database, place.objects))
+    say("")
+    for what, how in (
+        ("see it", f"http://127.0.0.1:{dashboard_port}/"),
+        ("ask it", _sql_prompt(folders)),
+        ("send to it", f"storescu -v -aec EDGE_AE -aet CLIENT_AE {host} {port} {files[0].parent}/*.dcm"),
+        *place.by_hand(),
+    ):
+        say(f"{what + ':':<11} {how}")
     if not once:
         return 0
-    faults += losses(accepted, DirectoryStore(place.store), place.database, EDGE_ID)
+    faults += losses(accepted, place.reader(), folders.database, EDGE_ID)
     for fault in faults:
         print(f"MISSING  {fault}", file=sys.stderr)
     if faults:
         return 1
-    _say(f"\nchecked: all {len(accepted)} instances lead back, byte for byte, to what went over the wire")
+    say(f"\nchecked: all {len(accepted)} instances lead back, byte for byte, to what went over the wire")
     return 0
 
 
-def _follow(processes: Processes, place: Place, wanted: set[str]) -> None:
+def _follow(processes: Processes, folders: Folders, wanted: set[str]) -> None:
     """Show progress until every instance sent is in the cloud's index, or parked, or time runs out."""
     deadline = time.monotonic() + _ARRIVAL_SECONDS
     shown = ""
     while time.monotonic() < deadline:
         processes.check()
-        now = figures(place.spool, place.database, wanted)
+        now = figures(folders.spool, folders.database, wanted)
         if now.line != shown:
             shown = now.line
-            _say(f"  {shown}")
+            say(f"  {shown}")
         if now.arrived + now.parked >= len(wanted):
             return
         time.sleep(0.2)
-    _say(f"not everything arrived within {_ARRIVAL_SECONDS:.0f} s; see the logs in {place.logs}")
+    say(f"not everything arrived within {_ARRIVAL_SECONDS:.0f} s; see the logs in {folders.logs}")
 
 
 def _has_tables(database: Path) -> bool:
@@ -174,7 +149,7 @@ def _has_tables(database: Path) -> bool:
 
 def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=2) as answer:
+        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - the demo's own address
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
@@ -190,10 +165,11 @@ def _on_signals(stop: Callable[[], None]) -> None:
         signal.signal(signum, handle)
 
 
+def _sql_prompt(folders: Folders) -> str:
+    ask = "sqlite3 {} 'SELECT * FROM Study;'   (the edge's own index: {})"
+    return ask.format(_short(folders.database), _short(folders.spool / "index.db"))
+
+
 def _short(path: Path) -> str:
     relative = os.path.relpath(path)
     return str(path) if relative.startswith("..") else relative
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)

@@ -143,7 +143,9 @@ def raw_elements(ds: pydicom.Dataset, but: set[int]) -> dict[int, DataElement | 
     return {t: ds.get_item(t) for t in tags if t not in but}
 
 
-@pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.full)], ids=["each kind", "all"])
+@pytest.mark.parametrize(
+    "every", [False, pytest.param(True, marks=[pytest.mark.full, pytest.mark.timeout(600)])], ids=["each kind", "all"]
+)
 def test_D5_dcmtk_reads_the_tag_and_the_same_pixels(tmp_path: Path, every: bool) -> None:
     """Dcmdump reads whatever it read before, shows the ATRIUID, and writes the same pixel data to its files."""
     dcmdump = tool("dcmdump")
@@ -176,6 +178,7 @@ def test_D5_dciodvfy_finds_no_new_error_in_any_kind_of_object(tmp_path: Path) ->
 
 
 @pytest.mark.full
+@pytest.mark.timeout(600)
 def test_D5_dciodvfy_finds_no_new_error_in_any_object(tmp_path: Path) -> None:
     """The same, for every file there is."""
     _validate(taggable(), tmp_path, INPUTS)

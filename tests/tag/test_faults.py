@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from edge.contract.edits import Edit, read_tagged, read_untagged
 from edge.errors import TagFault
+from edge.parse.pool import ParsePool
 from edge.tag.plan import DEFLATED_SYNTAXES, plan, plan_edits
 from edge.tag.walk import Limits, Reason
 from tests.tag import build
@@ -239,3 +240,21 @@ def test_I4_plan_edits_takes_and_gives_json(tmp_path: Path) -> None:
         edits = plan(file, len(meta), path.stat().st_size, shape.syntax, INPUTS)
     assert [Edit.from_json(row) for row in rows] == edits
     assert plan_edits(str(path), len(meta), shape.syntax, OTHER_INPUTS.to_json()) == []
+
+
+def test_D5_planning_runs_in_a_bounded_worker(tmp_path: Path) -> None:
+    """In a worker of 256 MiB, edits come back as JSON, and a fault as a TagFault with its hint."""
+    meta = build.file_meta(EXPLICIT)
+    whole, cut = tmp_path / "whole.dcm", tmp_path / "cut.dcm"
+    whole.write_bytes(meta + build.dataset(Shape()))
+    cut.write_bytes(whole.read_bytes()[:-3])
+    pool = ParsePool(1, memory_mb=256)
+    try:
+        arguments = {"dataset_offset": len(meta), "transfer_syntax_uid": EXPLICIT, "inputs": INPUTS.to_json()}
+        rows = pool.call("edge.tag.plan:plan_edits", path=str(whole), **arguments)
+        assert rows == plan_edits(str(whole), len(meta), EXPLICIT, INPUTS.to_json())
+        with pytest.raises(TagFault, match=Reason.TRUNCATED) as caught:
+            pool.call("edge.tag.plan:plan_edits", path=str(cut), **arguments)
+        assert caught.value.hint
+    finally:
+        pool.close()

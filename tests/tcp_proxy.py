@@ -51,15 +51,15 @@ class TcpProxy:
             except OSError:
                 return
             far.settimeout(None)
-            if self.rate:
-                near.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+            if self.rate:  # small, so that the sender feels the rate; above the 64 KiB segments of loopback
+                near.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 18)
             self._open |= {near, far}
             threading.Thread(target=self._pass, args=(near, far, True), daemon=True).start()
             threading.Thread(target=self._pass, args=(far, near, False), daemon=True).start()
 
     def _pass(self, source: socket.socket, sink: socket.socket, is_up: bool) -> None:
         try:
-            while data := source.recv(8192 if self.rate else 65536):
+            while data := source.recv(65536):
                 changed = self.up(data) if is_up else self.down(data)
                 if changed is None:
                     self.cuts += 1

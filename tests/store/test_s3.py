@@ -101,12 +101,12 @@ def test_D6_a_slow_link_delivers_a_part_in_more_time_than_one_send_may_take(
     s3_endpoint: S3Endpoint, s3_bucket: str
 ) -> None:
     """The time-out of the socket bounds 16 KiB, not a whole part: a link slower than that still delivers."""
-    raw = os.urandom(16 * MIB)
+    raw = os.urandom(12 * MIB)
     with TcpProxy(s3_endpoint.url) as proxy:
         proxy.rate = 2.0 * MIB
         store = S3Store(
             settings(
-                s3_endpoint, s3_bucket, endpoint_url=proxy.url, connect_seconds=3.0,
+                s3_endpoint, s3_bucket, endpoint_url=proxy.url, connect_seconds=2.0,
                 multipart_threshold=5 * MIB, part_size=16 * MIB,
             )
         )  # fmt: skip

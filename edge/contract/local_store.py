@@ -80,9 +80,7 @@ class DirectoryStore:
             if held is None or held.size != size:
                 # Not our writing (copied, restored, cut by hand): the bytes are the truth.
                 whole = digest(_pieces(path))
-                held = StoredObject(
-                    key=key, size=whole.size, crc64nvme=whole.crc64nvme, version_id=None, metadata={}
-                )
+                held = StoredObject(key=key, size=whole.size, crc64nvme=whole.crc64nvme, version_id=None, metadata={})
         return held if version_id in (None, held.version_id) else None
 
     def read(self, key: str, version_id: str | None = None) -> Iterator[bytes]:

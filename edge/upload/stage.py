@@ -21,6 +21,7 @@ from edge.journal.rows import Instance, Tag
 from edge.spool.spool import Spool
 
 _BATCH_PER_THREAD = 8
+_PARKED_MOST = 10_000
 
 
 class UploadStage:
@@ -95,9 +96,9 @@ class UploadStage:
         return held
 
     def _copy_parked(self) -> bool:
-        parked = self._journal.parked()
-        waiting = [i for i in parked if i.parked_stored is None and self._spool.path_of(i.ulid).exists()]
-        for instance in waiting[: self._threads]:
+        waiting = self._journal.parked_without_copy(_PARKED_MOST)
+        here = [i for i in waiting if self._spool.path_of(i.ulid).exists()][: self._threads]
+        for instance in here:
             path = self._spool.path_of(instance.ulid)
             whole = digest(pieces_of(path))
             held = self._store().put(
@@ -110,7 +111,7 @@ class UploadStage:
             self._journal.record_parked_copy(
                 instance.ulid, key=held.key, version_id=held.version_id, crc64nvme=held.crc64nvme
             )
-        return bool(waiting)
+        return bool(here)
 
     def close(self) -> None:
         """End the upload threads."""

@@ -70,7 +70,7 @@ def test_D7_a_send_whose_answer_is_lost_is_not_believed(aws_endpoint: str) -> No
     queue_url, _ = make_sqs(aws_endpoint)
     with TcpProxy(aws_endpoint) as proxy:
         queue = SqsQueue(settings(proxy.url, queue_url))
-        proxy.down = lambda data: None
+        proxy.down = lambda _: None
         with pytest.raises(QueueAway):
             queue.send("work")
         assert proxy.cuts == 1

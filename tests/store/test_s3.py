@@ -90,7 +90,7 @@ def test_fault_1_an_endpoint_that_is_away_is_waited_for(s3_endpoint: S3Endpoint,
 def test_fault_1_an_endpoint_that_never_answers_is_given_up_in_time(s3_endpoint: S3Endpoint, s3_bucket: str) -> None:
     """A server that takes the request and says nothing ends in a transient error, not in a hanging upload."""
     with TcpProxy(s3_endpoint.url) as proxy:
-        proxy.down = lambda data: b""
+        proxy.down = lambda _: b""
         store = S3Store(settings(s3_endpoint, s3_bucket, endpoint_url=proxy.url, read_seconds=1.0))
         with pytest.raises(StoreAway):
             put(store, KEY, RAW)
@@ -224,7 +224,10 @@ print(held.size, held.crc64nvme == whole.crc64nvme, resource.getrusage(resource.
 def test_D6_a_large_object_goes_through_with_flat_memory(s3_endpoint: S3Endpoint, s3_bucket: str, size: int) -> None:
     """48 MiB in one request and 200 MiB in parts are stored while memory grows by some parts at the most."""
     done = subprocess.run(
-        [sys.executable, "-c", BIG, s3_endpoint.url, s3_bucket, s3_endpoint.access_key, s3_endpoint.secret_key, str(size)],
+        [
+            sys.executable, "-c", BIG, s3_endpoint.url, s3_bucket, s3_endpoint.access_key, s3_endpoint.secret_key,
+            str(size),
+        ],
         capture_output=True, text=True, timeout=100, check=True,
     )  # fmt: skip
     held, same, grown_kib = done.stdout.split()
@@ -258,7 +261,7 @@ def test_parts_of_a_huge_object_stay_below_ten_thousand(s3_endpoint: S3Endpoint,
 
 @pytest.mark.full
 def test_fault_1_a_server_killed_while_it_takes_objects_loses_none_it_confirmed(tmp_path: Path) -> None:
-    """kill -9 of the S3 server: puts turn transient, and after its restart all end in one object each."""
+    """After kill -9 of the S3 server puts turn transient, and once it is back all end in one object each."""
     server = Seaweed(tmp_path)
     try:
         server.start()
@@ -330,9 +333,10 @@ def test_every_hint_is_complete() -> None:
         e = store_error("put", code, 400, bucket="scans", region="eu-west-1")
         assert e.hint
         assert not re.search(r"[{}]", e.hint)
-    assert "bucket scans does not exist in region eu-west-1" in store_error(
-        "put", "NoSuchBucket", 404, bucket="scans", region="eu-west-1"
-    ).hint
+    assert (
+        "bucket scans does not exist in region eu-west-1"
+        in store_error("put", "NoSuchBucket", 404, bucket="scans", region="eu-west-1").hint
+    )
 
 
 def test_E010_transfer_acceleration_and_kms_reach_the_request() -> None:

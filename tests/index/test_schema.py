@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -177,3 +178,25 @@ def test_the_header_reader_and_rows_load_without_sqlalchemy_or_alembic() -> None
         "sys.exit(any(m.split('.')[0] in ('sqlalchemy', 'alembic') for m in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_fault_17_a_deadlock_made_by_others_is_run_again(postgres_url: str) -> None:
+    """Somebody who locks in the wrong order makes PostgreSQL break our transaction; the row is there all the same."""
+    writer = IndexWriter(postgres_url, "SITE")
+    writer.ensure_schema()
+    writer.record([row(PatientID="P")])
+    engine = sa.create_engine(postgres_url)
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    with ThreadPoolExecutor(1) as thread, engine.connect() as other, engine.connect() as watcher:
+        other.exec_driver_sql("SELECT id FROM study FOR UPDATE")
+        written = thread.submit(writer.record, [row("1.2.1.2", PatientID="P")])
+        while not watcher.exec_driver_sql(waiting).scalar():  # bounded by the test's time-out
+            watcher.rollback()
+        # The writer holds the patient and waits for the study; it waits longer than we, so it is the one broken.
+        other.exec_driver_sql("SELECT id FROM patient FOR UPDATE")
+        other.commit()
+        written.result(30)
+        watcher.rollback()
+        assert watcher.exec_driver_sql("SELECT totalimagecount FROM Study").scalar() == 2
+    engine.dispose()
+    writer.close()

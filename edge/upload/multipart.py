@@ -50,7 +50,7 @@ class MultipartUpload:
             **self._where,
             UploadId=self.upload_id,
             PartNumber=number,
-            # As a file: bytes go out in one send, which a slow link cannot finish within the socket's time-out.
+            # As a file: sent in blocks of 16 KiB, so that no time-out of the socket spans a whole part.
             Body=io.BytesIO(data),
             ChecksumCRC64NVME=crc.base64(),
         )

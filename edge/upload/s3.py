@@ -32,8 +32,7 @@ class S3Settings:
     session_token: str | None = field(default=None, repr=False)
     kms_key_id: str | None = None  # None: as the bucket encrypts by default
     transfer_acceleration: bool = False
-    # Also bounds each wait for room in the socket's buffer: a slow link needs long to drain it by the third of 4 MB
-    # that Linux waits for.
+    # Generous: depending on the connection's age it also bounds a wait for room in the socket's buffer.
     connect_seconds: float = 60.0
     read_seconds: float = 60.0
     attempts: int = 2  # of one request; beyond that the stage waits, for ever

@@ -13,12 +13,14 @@ TIER_full = -m full
 TIER_all =
 PYTEST_ARGS ?=
 
-# ONCE=1 sends, checks and exits. DEMO=aws runs on the local AWS. A busy port is moved with PORT= or DASHBOARD_PORT=
-# (on the command line only: PORT in the environment is often another program's).
+# ONCE=1 sends, checks and exits. DEMO=aws runs on the local AWS. A busy port is moved with PORT=, DASHBOARD_PORT= or
+# AWS_PORT= (on the command line only: PORT in the environment is often another program's).
 PORT =
 DASHBOARD_PORT =
+AWS_PORT =
 DEMO_ARGS = $(if $(ONCE),--once) $(if $(filter aws,$(DEMO)),--aws $(MINISTACK_VENV)/bin/python) \
-	$(if $(PORT),--port $(PORT)) $(if $(DASHBOARD_PORT),--dashboard-port $(DASHBOARD_PORT))
+	$(if $(PORT),--port $(PORT)) $(if $(DASHBOARD_PORT),--dashboard-port $(DASHBOARD_PORT)) \
+	$(if $(AWS_PORT),--aws-port $(AWS_PORT))
 
 COMPILE = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-annotate --no-emit-index-url $(if $(UPGRADE),--upgrade)
@@ -64,7 +66,7 @@ tools: ## Debian tools that the tests use, where apt may install them
 	@deploy/tools.sh
 
 clean: ## remove what was made here: environments, builds, caches, and the demo's data
-	rm -rf $(VENV) $(MINISTACK_VENV) build dist *.egg-info .demo .work .mypy_cache .ruff_cache .pytest_cache \
+	rm -rf $(VENV) $(MINISTACK_VENV) build dist *.egg-info .demo .demo-aws .work .mypy_cache .ruff_cache .pytest_cache \
 		.hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -8,12 +8,15 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edge import __version__
 from edge.config import Config, describe, load_config
 from edge.errors import EdgeError
 from edge.events import Event, configure_logging, log
+
+if TYPE_CHECKING:
+    from edge.demo.place import Place
 
 _EXAMPLES = """\
 examples:
@@ -68,11 +71,12 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("demo", _demo, "run edge, ingester and dashboard on this machine and send the sample scans",
                   "examples:\n  dicom-edge demo\n  dicom-edge demo --once    the same, then check every byte and end")  # fmt: skip
     sub.add_argument("--once", action="store_true", help="check the result against what went over the wire, then end")
-    sub.add_argument("--dir", type=Path, default=Path(".demo"), help="where it keeps its data (default: .demo)")
+    sub.add_argument("--dir", type=Path, help="where it keeps its data (default: .demo, or .demo-aws with --aws)")
     sub.add_argument("--data", type=Path, default=Path("dcmdata"), help="the scans to send (default: dcmdata)")
     sub.add_argument("--port", type=int, default=11112, help="DICOM port (default: 11112)")
     sub.add_argument("--dashboard-port", type=int, default=8042, help="port of the dashboard (default: 8042)")
     sub.add_argument("--aws", metavar="PYTHON", help="on a local AWS: the Python of an environment that has ministack")
+    sub.add_argument("--aws-port", type=int, default=4566, help="port of the local AWS (default: 4566)")
     sub = command("status", _status, "how many scans are where, and what is in the way")
     configured(sub)
     sub.add_argument("--json", action="store_true", help="for programs")
@@ -109,14 +113,29 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from edge.demo.embedded import EmbeddedPlace
-    from edge.demo.place import Folders
     from edge.demo.run import run_demo
 
-    place = EmbeddedPlace(Folders(root=options.dir.absolute()))
     return run_demo(
-        place, data=options.data, port=options.port, dashboard_port=options.dashboard_port, once=options.once
+        _place(options),
+        data=options.data,
+        port=options.port,
+        dashboard_port=options.dashboard_port,
+        once=options.once,
     )
+
+
+def _place(options: argparse.Namespace) -> "Place":
+    from edge.demo.place import Folders
+
+    folder = options.dir or Path(".demo-aws" if options.aws else ".demo")
+    folders = Folders(root=folder.absolute())
+    if options.aws:
+        from edge.demo.local_aws import LocalAws
+
+        return LocalAws(folders, interpreter=options.aws, port=options.aws_port)
+    from edge.demo.embedded import EmbeddedPlace
+
+    return EmbeddedPlace(folders)
 
 
 def _status(options: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from cloud.compose import open_ingester
 from cloud.config import IngestSettings, load_settings
+from cloud.events import configure_logging
 from cloud.ingest.ingest import Ingester
 
 # One batch that fails whole is answered like any other: its messages come again one by one, not as an error of ours.
@@ -17,7 +18,9 @@ _processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_fail
 
 @cache
 def _ingester() -> Ingester:
-    return open_ingester(load_settings(IngestSettings))
+    settings = load_settings(IngestSettings)
+    configure_logging(settings.LOGLEVEL)  # Lambda's own handler would swallow everything below WARNING
+    return open_ingester(settings)
 
 
 def _record(record: SQSRecord) -> None:

@@ -6,6 +6,8 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +15,7 @@ from pathlib import Path
 from edge.errors import EdgeError
 
 _READY_SECONDS = 60.0
+_RUN_SECONDS = 120.0
 _STOP_SECONDS = 40.0
 #: Settings of a box that runs for real must not leak into the demo.
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
@@ -33,6 +36,15 @@ def ensure_port_free(port: int, what: str, hint: str) -> None:
             raise DemoFault(f"port {port} ({what}) is busy: {e.strerror}", hint=hint) from e
 
 
+def answers(url: str) -> bool:
+    """Tell whether ``url``, one of our own processes, answers with 200."""
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - the demo's own address
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
 @dataclass(kw_only=True)
 class Processes:
     """The children of the demo, in the order of their start."""
@@ -42,17 +54,21 @@ class Processes:
 
     def start(self, name: str, command: list[str], environ: Mapping[str, str]) -> None:
         """Start ``command`` with only the settings that ``environ`` names; its output goes to ``logs/name.log``."""
-        kept = {k: os.environ[k] for k in _KEPT if k in os.environ}
-        with (self.logs / f"{name}.log").open("ab") as log:
-            process = subprocess.Popen(
-                command,
-                env=kept | dict(environ),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,  # Ctrl-C reaches the demo alone, which stops the parts in order
-            )
-        self._running.append((name, process))
+        self._running.append((name, self._popen(name, command, environ)))
+
+    def run(self, name: str, command: list[str], environ: Mapping[str, str]) -> None:
+        """Start ``command`` likewise and return once it has ended well; raises DemoFault if it does not."""
+        process = self._popen(name, command, environ)
+        try:
+            status = process.wait(_RUN_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise DemoFault(f"{name} did not end in {_RUN_SECONDS:.0f} s", hint=self._hint(name)) from None
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        if status:
+            raise DemoFault(f"{name} ended with status {status}", hint=self._hint(name))
 
     def wait(self, name: str, ready: Callable[[], bool]) -> None:
         """Return once ``ready()``; raises DemoFault if a child ended before, or after a minute."""
@@ -80,6 +96,18 @@ class Processes:
                     process.kill()
                     process.wait()
         self._running.clear()
+
+    def _popen(self, name: str, command: list[str], environ: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+        kept = {k: os.environ[k] for k in _KEPT if k in os.environ}
+        with (self.logs / f"{name}.log").open("ab") as log:
+            return subprocess.Popen(
+                command,
+                env=kept | dict(environ),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C reaches the demo alone, which stops the parts in order
+            )
 
     def _hint(self, name: str) -> str:
         path = self.logs / f"{name}.log"

@@ -7,15 +7,13 @@ import sqlite3
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
 from edge.demo.check import losses
 from edge.demo.place import EDGE_ID, Folders, Place, say
-from edge.demo.processes import DemoFault, Processes, ensure_port_free, python
+from edge.demo.processes import DemoFault, Processes, answers, ensure_port_free, python
 from edge.demo.report import arrivals, figures
 from edge.demo.sender import send
 from edge.wire import WireTap
@@ -82,7 +80,7 @@ def _start(processes: Processes, place: Place, port: int, dashboard_port: int) -
     )
     processes.wait("edge", listening.exists)
     processes.wait(place.ingester, lambda: _has_tables(folders.database))
-    processes.wait("dashboard", lambda: _answers(f"http://127.0.0.1:{dashboard_port}/health"))
+    processes.wait("dashboard", lambda: answers(f"http://127.0.0.1:{dashboard_port}/health"))
     found = json.loads(listening.read_text())
     return str(found["host"]), int(found["port"])
 
@@ -145,14 +143,6 @@ def _has_tables(database: Path) -> bool:
     except sqlite3.Error:
         return False
     return True
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - the demo's own address
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
 
 
 def _on_signals(stop: Callable[[], None]) -> None:

@@ -1,0 +1,140 @@
+"""What the edge and the ingest function need of an AWS account: bucket, queue with its dead letters, function, mapping.
+
+Every step finds again what is there already, so that it can be taken at each start (I4). For a local AWS only: the
+account's real stacks have roles, keys and alarms.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from edge.demo.processes import DemoFault
+
+ROLE = "arn:aws:iam::000000000000:role/dicom-edge-ingest"  # a local AWS asks for the name only
+HANDLER = "cloud.ingest.handler.handler"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """Where a local AWS answers. Its keys guard nothing."""
+
+    endpoint: str
+    region: str = "us-east-1"
+    access_key: str = "test"
+    secret_key: str = field(default="test", repr=False)
+
+    def client(self, service: str) -> Any:
+        """Return boto3's client of ``service``."""
+        session: Any = boto3.session.Session()
+        return session.client(
+            service,
+            region_name=self.region,
+            endpoint_url=self.endpoint,
+            aws_access_key_id=self.access_key,
+            aws_secret_access_key=self.secret_key,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueSettings:
+    """A queue to the cloud, and how often its messages are tried."""
+
+    name: str
+    visibility_seconds: int = 60  # AWS asks for no less than the function's timeout
+    tries: int = 5  # then to the dead letters
+
+    @property
+    def dead_letters(self) -> str:
+        """The name of the queue for what could not be dealt with."""
+        return f"{self.name}-dead"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionSettings:
+    """A Lambda function and what it is told."""
+
+    name: str
+    asset: Path
+    runtime: str
+    environment: Mapping[str, str]
+    timeout_seconds: int = 30
+    memory_mb: int = 512
+    batch_size: int = 10
+    concurrency: int = 2  # the least that a mapping may ask for; SQLite has one writer
+
+
+def ensure_bucket(account: Account, name: str) -> None:
+    """Make the bucket, with versions kept (D6)."""
+    client = account.client("s3")
+    try:
+        client.create_bucket(Bucket=name)
+    except ClientError as e:
+        if _code(e) not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
+            raise
+    client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+
+
+def ensure_queue(account: Account, settings: QueueSettings) -> str:
+    """Make the queue and that of its dead letters; returns the queue's URL."""
+    client = account.client("sqs")
+    dead = client.create_queue(QueueName=settings.dead_letters)["QueueUrl"]
+    redrive = {"deadLetterTargetArn": _arn(client, dead), "maxReceiveCount": settings.tries}
+    url = str(client.create_queue(QueueName=settings.name)["QueueUrl"])
+    client.set_queue_attributes(
+        QueueUrl=url,
+        Attributes={"VisibilityTimeout": str(settings.visibility_seconds), "RedrivePolicy": json.dumps(redrive)},
+    )
+    return url
+
+
+def ensure_function(account: Account, settings: FunctionSettings, queue_url: str) -> None:
+    """Deploy the function, or bring it up to date, and let the queue feed it; failures come back one by one (E030)."""
+    client = account.client("lambda")
+    code = settings.asset.read_bytes()
+    configuration = {
+        "FunctionName": settings.name,
+        "Runtime": settings.runtime,
+        "Handler": HANDLER,
+        "Role": ROLE,
+        "Timeout": settings.timeout_seconds,
+        "MemorySize": settings.memory_mb,
+        "Environment": {"Variables": dict(settings.environment)},
+    }
+    try:
+        client.create_function(**configuration, Code={"ZipFile": code})
+    except ClientError as e:
+        if _code(e) != "ResourceConflictException":
+            raise
+        client.update_function_configuration(**configuration)
+        client.get_waiter("function_updated_v2").wait(FunctionName=settings.name)
+        client.update_function_code(FunctionName=settings.name, ZipFile=code)
+        client.get_waiter("function_updated_v2").wait(FunctionName=settings.name)
+    client.get_waiter("function_active_v2").wait(FunctionName=settings.name)
+    source = _arn(account.client("sqs"), queue_url)
+    if not client.list_event_source_mappings(EventSourceArn=source, FunctionName=settings.name)["EventSourceMappings"]:
+        client.create_event_source_mapping(
+            EventSourceArn=source,
+            FunctionName=settings.name,
+            BatchSize=settings.batch_size,
+            FunctionResponseTypes=["ReportBatchItemFailures"],
+            ScalingConfig={"MaximumConcurrency": settings.concurrency},
+        )
+
+
+def refused(e: BotoCoreError | ClientError) -> DemoFault:
+    """Return what to tell the person when the local AWS did not do as asked."""
+    what = f"{e.operation_name} was answered with {_code(e)}" if isinstance(e, ClientError) else type(e).__name__
+    return DemoFault(f"the local AWS could not be set up: {what}", hint="see its log; rm -r .demo-aws starts anew")
+
+
+def _arn(client: Any, queue_url: str) -> str:
+    return str(client.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"])
+
+
+def _code(e: ClientError) -> str:
+    return str(e.response.get("Error", {}).get("Code", ""))

@@ -21,8 +21,6 @@ from edge.events import Event, log
 from edge.journal.journal import Journal
 from edge.journal.rows import Generation, Instance
 
-_UNFINISHED = {State.RECEIVED, State.INDEXED, State.TAGGED}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnnounceSettings:
@@ -95,14 +93,10 @@ class ManifestStage:
 
     def step(self) -> bool:
         """Write what can be written; a generation still uploading is passed over."""
-        worked = False
-        for generation in self._journal.generations("closed_at IS NOT NULL AND manifest_at IS NULL"):
-            instances = self._journal.instances_of(generation.job_id)
-            if any(i.state in _UNFINISHED for i in instances):
-                continue
-            self._store_manifest(generation, instances)
-            worked = True
-        return worked
+        ready = self._journal.ready_generations()
+        for generation in ready:
+            self._store_manifest(generation, self._journal.instances_of(generation.job_id))
+        return bool(ready)
 
     def _store_manifest(self, generation: Generation, instances: list[Instance]) -> None:
         raw = build_manifest(generation, instances, self._settings).to_json()

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from edge.contract.uids import is_valid_uid
 from edge.contract.states import State
+from edge.contract.uids import is_valid_uid
 from edge.errors import EdgeError, ParseFault, WorkerDied
 from edge.events import Event, log
 from edge.index.rows import IndexRow

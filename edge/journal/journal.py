@@ -286,6 +286,21 @@ class Journal(Ledger):
         rows = self.query(f"SELECT * FROM generation WHERE {where} ORDER BY opened_at LIMIT {most:d}", *values)
         return [generation_row(row) for row in rows]
 
+    def ready_generations(self) -> list[Generation]:
+        """Return the closed generations of which nothing is still on its way up, and no manifest is stored."""
+        on_the_way = ", ".join(f"'{state}'" for state in (State.RECEIVED, State.INDEXED, State.TAGGED))
+        return self.generations(
+            "closed_at IS NOT NULL AND manifest_at IS NULL AND NOT EXISTS (SELECT 1 FROM instance"
+            f" WHERE instance.job_id = generation.job_id AND instance.state IN ({on_the_way}))"
+        )
+
+    def parked_without_copy(self, most: int) -> list[Instance]:
+        """Return the oldest parked instances that lie on this disk only."""
+        rows = self.query(
+            "SELECT * FROM instance WHERE state = ? AND parked_stored IS NULL ORDER BY ulid LIMIT ?", State.PARKED, most
+        )
+        return [instance_row(row) for row in rows]
+
     def parked(self, most: int = 1000) -> list[Instance]:
         """Return the parked instances, newest first."""
         rows = self.query("SELECT * FROM instance WHERE state = ? ORDER BY moved_at DESC LIMIT ?", State.PARKED, most)

@@ -17,7 +17,7 @@ from edge import __version__
 from edge.contract.checksum import Crc64Nvme
 from edge.contract.edits import Edit, read_tagged, read_untagged
 from edge.contract.states import State
-from edge.errors import TagFault, WorkerDied
+from edge.errors import ParseFault, TagFault, WorkerDied
 from edge.events import Event, log
 from edge.journal.journal import Journal
 from edge.journal.rows import Instance, Tag
@@ -71,14 +71,14 @@ class TagStage:
                 if tag is None:
                     self._journal.record_parked(
                         instance.ulid,
-                        "the bytes on the disk differ from those received",
+                        "the spool file is missing, unreadable, or differs from what was received",
                         "the disk of SPOOL_DIR is damaged: compare with the sender, then send again",
                     )
                 else:
                     self._journal.record_tagged(instance.ulid, tag)
         for instance, tag in results:
             if tag is None:
-                log(Event.PARKED, "parked: the bytes on the disk changed", level=logging.ERROR, ulid=instance.ulid)
+                log(Event.PARKED, "parked: its spool file cannot be trusted", level=logging.ERROR, ulid=instance.ulid)
         return True
 
     def _ensure_inputs(self, instance: Instance) -> dict[str, Any]:
@@ -115,7 +115,7 @@ class TagStage:
                 inputs=inputs,
             )
             edits = tuple(Edit.from_json(row) for row in planned)
-        except (TagFault, WorkerDied) as e:
+        except (TagFault, ParseFault, WorkerDied) as e:
             error = str(e)
         tag = prove(path, edits, instance, error)
         if tag is None and edits:
@@ -125,20 +125,20 @@ class TagStage:
 
 
 def prove(path: Path, edits: Sequence[Edit], instance: Instance, error: str | None) -> Tag | None:
-    """Digest the tagged object and check that untagging it gives the received dataset; None if it does not (D5).
+    """Digest the tagged object and check that untagging it gives the received dataset; None if it does not, or cannot be read (D5).
 
     One pass over the file, nothing held in memory.
     """
-    with path.open("rb") as file:
-        reader = _DigestingReader(read_tagged(file, edits))
-        received = hashlib.sha256()
-        skip = instance.dataset_offset
-        try:
+    received = hashlib.sha256()
+    skip = instance.dataset_offset
+    try:
+        with path.open("rb") as file:
+            reader = _DigestingReader(read_tagged(file, edits))
             for piece in read_untagged(cast(BinaryIO, reader), edits):
                 received.update(piece[skip:])
                 skip = max(0, skip - len(piece))
-        except ValueError:
-            return None
+    except (ValueError, OSError):
+        return None
     if received.hexdigest() != instance.received_sha256:
         return None
     return Tag(

@@ -14,7 +14,7 @@ from edge.contract.edits import Edit, read_tagged
 from edge.contract.keys import instance_key, parked_key
 from edge.contract.states import State
 from edge.contract.store import ObjectStore, StoredObject
-from edge.errors import EdgeError, StoreConflict, StoreFault
+from edge.errors import EdgeError, SpoolError, StoreConflict, StoreFault
 from edge.events import Event, log
 from edge.journal.journal import Journal
 from edge.journal.rows import Instance, Tag
@@ -22,6 +22,7 @@ from edge.spool.spool import Spool
 
 _BATCH_PER_THREAD = 8
 _PARKED_MOST = 10_000
+_PARKS = (StoreConflict, SpoolError)  # the instance's own trouble; any other is the store's, and is waited out
 
 
 class UploadStage:
@@ -50,11 +51,11 @@ class UploadStage:
                         instance.ulid, key=outcome.key, version_id=outcome.version_id,
                         size=outcome.size, crc64nvme=outcome.crc64nvme,
                     )
-                elif isinstance(outcome, StoreConflict):
+                elif isinstance(outcome, _PARKS):
                     self._journal.record_parked(instance.ulid, str(outcome), outcome.hint)
         self._tell(outcomes)
         for _, outcome in outcomes:
-            if isinstance(outcome, EdgeError) and not isinstance(outcome, StoreConflict):
+            if isinstance(outcome, EdgeError) and not isinstance(outcome, _PARKS):
                 raise outcome  # the stage waits, with backoff, for ever
         return True
 
@@ -62,7 +63,7 @@ class UploadStage:
         for instance, outcome in outcomes:
             if isinstance(outcome, StoredObject):
                 log(Event.UPLOADED, "uploaded and confirmed by the store", level=logging.DEBUG, ulid=instance.ulid)
-            elif isinstance(outcome, StoreConflict):
+            elif isinstance(outcome, _PARKS):
                 log(Event.PARKED, f"parked: {outcome}", level=logging.ERROR, ulid=instance.ulid, hint=outcome.hint)
 
     def _try(self, instance: Instance) -> StoredObject | EdgeError:
@@ -80,6 +81,8 @@ class UploadStage:
             instance.study_instance_uid or "", instance.series_instance_uid or "", instance.sop_instance_uid,
         )
         path = self._spool.path_of(instance.ulid)
+        if not path.exists():
+            raise SpoolError("the spool file is missing", hint="look for it in torn/ and in a backup, then retry")
         held = self._store().put(
             key,
             lambda: tagged_pieces(path, tag),

@@ -408,3 +408,21 @@ def test_D3_status_verifies_the_custody_ledger(tmp_path):
         shown = edge.command("status", "--verify").stdout
         assert "the chain is whole" in shown
         assert f"listening on 127.0.0.1 port {edge.port}" in shown
+
+
+def test_I6_a_spool_file_damaged_behind_our_back_is_parked_and_blocks_nobody(tmp_path):
+    """One file altered, one gone before the tag: both parked in plain words, the third goes all the way."""
+    with running(tmp_path, STORE_DIR=str(tmp_path / "s3" / "store")) as edge:
+        edge.stop()
+        (tmp_path / "s3").write_text("a file where the store's folder should be")
+        edge.start()
+        send(edge, scan(1), scan(2), scan(3))
+        edge.until_states(TAGGED=3)
+        edge.stop()
+        first, second, _ = sorted((tmp_path / "spool/in").rglob("*.dcm"))
+        first.unlink()
+        second.write_bytes(second.read_bytes()[:-1] + b"\xff")
+        (tmp_path / "s3").unlink()
+        edge.start()
+        edge.until_states(PARKED=2, ANNOUNCED=1)
+        assert (tmp_path / "spool/torn" / second.name).exists()

@@ -159,7 +159,7 @@ def test_D10_a_request_with_thousands_of_items_costs_nothing(request_):
         peers = [Peer(listener) for _ in range(50)]
         for peer in peers:
             peer.send(request_)
-        assert {peer.read()[0] for peer in peers} <= {2, 7}
+        assert {peer.read()[0] for peer in peers} == {2}
         assert resident() - before < 16 << 20
         for peer in peers:
             peer.sock.close()
@@ -241,7 +241,7 @@ def test_D10_http_is_named_in_plain_words(caplog):
     """A browser or health check on the port is recognised; the client gets an end, the log a sentence."""
     with caplog.at_level(logging.INFO, "dicom-edge"), listening(MemorySink()) as listener:
         with pytest.raises((http.client.HTTPException, OSError)):
-            urllib.request.urlopen("http://{}:{}/".format(*listener.address), timeout=10)  # noqa: S310
+            urllib.request.urlopen("http://{}:{}/".format(*listener.address), timeout=10)
         assert_alive(listener)
     assert any("HTTP request on the DICOM port" in r.getMessage() for r in caplog.records)
 

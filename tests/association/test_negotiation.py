@@ -125,6 +125,8 @@ def test_E001_the_answer_repeats_the_reserved_fields_and_names_the_limits():
     extra = item(0x53, b"\0\5\0\5") + item(0x58, b"\x01\x01\x00\x04user\0\0") + item(0x5F, b"future")
     got, body = negotiated(context(1, CT, EXPLICIT) + item(0x99, b"??"), user=user_information(extra=extra))
     assert got == {1: (0, EXPLICIT)}
+    assert body[:4] == b"\0\1\0\0"
+    assert item(0x21, b"\1\0\0\0" + item(0x40, EXPLICIT.encode())) in body
     assert body[4:68] == b"EDGE_AE".ljust(16) + b"CLIENT_AE".ljust(16) + bytes(32)
     ac = A_ASSOCIATE_AC()
     ac.decode(struct.pack(">BxI", 2, len(body)) + body)

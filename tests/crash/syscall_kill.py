@@ -1,14 +1,16 @@
 """SIGKILL of the edge at every system call of one store that changes a file, a name or the wire (strace injection).
 
-strace counts per thread, so a point is (thread, n): the n-th such call of the association's thread, of the intake, of
-each stage. Calls that only read are left out: a kill at one of them leaves what a kill at the next changing call does.
-Points are shared out over several boxes; on each the killed instance is recovered before the next point is tried, and
-what the sender was told is judged after every kill, and once more when all has settled.
+strace counts per thread and per call, so a point is (thread, call, n): the n-th fsync of the association's thread, the
+n-th pwrite64 of the intake, and so on through each stage. Calls that only read are left out: a kill at one of them
+leaves what a kill at the next changing call does. Points are shared out over several boxes; on each the killed
+instance is recovered before the next point is tried, and what the sender was told is judged after every kill, and once
+more when all has settled.
 """
 
 import hashlib
 import random
 import re
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -28,18 +30,19 @@ CHANGING = (
     "ftruncate,fallocate,rename,renameat,renameat2,link,linkat,unlink,unlinkat,rmdir,sendto,sendmsg,copy_file_range,"
     "sendfile,shutdown,close"
 )
-BEYOND = 2  # points tried past the recorded last call of a thread: a run may take a call more than the recorded one
+BEYOND = 1  # points tried past the last recorded: a store may take a call more than the recorded one
 
 TRIES = 3  # threads share work differently each time: a point that was not reached is tried again
 
 
 @dataclass(frozen=True, order=True)
 class Point:
-    """The ``n``-th changing call of the thread that was the ``thread``-th to be made; ``call`` is what it was, once."""
+    """The ``n``-th ``call`` of the ``thread``-th thread; ``seen`` when one store was recorded."""
 
     thread: int
-    n: int
     call: str
+    n: int
+    seen: bool
 
 
 @dataclass
@@ -149,27 +152,23 @@ def record(one: OneStore) -> list[Point]:
     with strace("-f", "-p", str(one.box.pid), "-o", str(trace), "-e", f"trace={CHANGING}", "-e", "signal=none"):
         one.store(association)
         one.box.settle()
-    counts: Counter[int] = Counter()
-    points = []
+    counts: Counter[tuple[int, str]] = Counter()
     for line in trace.read_text().splitlines():
         found = re.match(r"(\d+) +(\w+)\(", line)
         if found and int(found[1]) in order:
-            thread = order.index(int(found[1]))
-            counts[thread] += 1
-            points.append(Point(thread, counts[thread], found[2]))
+            counts[order.index(int(found[1])), found[2]] += 1
     one.box.kill()
-    beyond = [Point(thread, n + more, "beyond") for thread, n in counts.items() for more in range(1, BEYOND + 1)]
-    return sorted(points + beyond)
+    return [Point(*which, n, n <= most) for which, most in sorted(counts.items()) for n in range(1, most + 1 + BEYOND)]
 
 
 def kill_at(one: OneStore, points: Sequence[Point]) -> Tally:
     """Kill at each point in turn, recover, judge."""
     tally = Tally()
     for point in points:
-        for _ in range(1 if point.call == "beyond" else TRIES):
+        for _ in range(TRIES if point.seen else 1):
             if _killed(one, point):
                 break
-        tally.points += point.call != "beyond"
+        tally.points += point.seen
         if not alive(one.box.pid):
             tally.killed += 1
             tally.calls[point.call] += 1
@@ -192,11 +191,24 @@ def kill_at(one: OneStore, points: Sequence[Point]) -> Tally:
 def _killed(one: OneStore, point: Point) -> bool:
     association = one.ready()
     tid = threads(one.box.pid)[point.thread]
-    inject = f"inject={CHANGING}:signal=SIGKILL:when={point.n}"
-    with strace("-p", str(tid), "-o", "/dev/null", "-e", f"trace={CHANGING}", "-e", inject):
+    inject = f"inject={point.call}:signal=SIGKILL:when={point.n}"
+    with strace("-p", str(tid), "-o", "/dev/null", "-e", f"trace={point.call}", "-e", inject):
         one.store(association)
         wait_for(lambda: not alive(one.box.pid) or one.box.is_settled(), 60, f"neither dead nor settled at {point}")
-    return not alive(one.box.pid)
+    return not alive(one.box.pid) or _doomed(one.box)
+
+
+def _doomed(box: Box) -> bool:
+    """Tell whether SIGKILL is on its way to a process that still seems alive, and wait for its end then."""
+    try:
+        told = "".join(path.read_text() for path in Path(f"/proc/{box.pid}/task").glob("*/status"))
+    except OSError:
+        told = ""  # gone while we looked
+    pending = [int(mask, 16) for mask in re.findall(r"(?:SigPnd|ShdPnd):\s*(\w+)", told)]
+    if told and not re.search(r"State:\s*[ZX]", told) and not any(mask >> signal.SIGKILL - 1 & 1 for mask in pending):
+        return False
+    wait_for(lambda: not alive(box.pid), 30, "a killed edge is still there")
+    return True
 
 
 def kill_everywhere(folder: Path, nursery: Nursery, *, every: int, boxes: int, seed: int) -> Tally:

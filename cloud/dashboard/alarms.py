@@ -95,7 +95,7 @@ def _cloud_side(facts: EdgeFacts) -> Iterator[Alarm]:
         )
     if facts.held:
         yield Alarm(
-            text=f"{number(facts.held, 'instance is', 'instances are')} held as conflicts and not imported.",
+            text=f"{number(facts.held, 'instance is', 'instances are')} held, in conflict with an earlier one.",
             hint="The reason stands with each generation. Decide which one is right; nothing was overwritten.",
         )
     if facts.errors:

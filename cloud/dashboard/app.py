@@ -14,6 +14,7 @@ from fastapi.encoders import jsonable_encoder
 from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 
+from cloud.dashboard.alarms import number
 from cloud.dashboard.errors import load_errors
 from cloud.dashboard.figures import load_edge, load_overview
 from cloud.dashboard.study import load_study
@@ -47,7 +48,7 @@ def utc(at: datetime | None) -> str:
 def size(count: int | None) -> str:
     """Return bytes as a person says them."""
     if count is None:
-        return "-"
+        return "not known"
     return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.0f} MB"
 
 
@@ -62,7 +63,7 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.filters |= {"utc": utc, "size": size}
+        self._templates.filters |= {"utc": utc, "size": size, "counted": number}
 
     def page(self, request: Request, name: str, title: str, status: int = 200, **values: Any) -> HTMLResponse:
         """Return the page ``name``, or only its refreshing part."""

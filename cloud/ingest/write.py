@@ -187,8 +187,8 @@ def _conflict_words(conflicts: list[dict[str, Any]]) -> str:
         return ""
     series = len({row["seriesinstanceuid"] for row in conflicts})
     return (
-        f"{len(conflicts)} instances have the SOPInstanceUID of one that came first with other content;"
-        f" they are held, and the {series} series they are in are not imported"
+        f"Instances in conflict with one of the same SOPInstanceUID that came first: {len(conflicts)}."
+        f" They are held, and their series ({series}) not imported from this generation."
     )
 
 

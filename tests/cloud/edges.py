@@ -1,4 +1,4 @@
-"""An edge as the cloud sees one: puts objects and a manifest into a real store and writes the messages it would send."""
+"""An edge as the cloud sees one: objects and a manifest in a real store, and the messages it would send."""
 
 import hashlib
 import json

@@ -61,16 +61,47 @@ def status_body(**changes) -> dict:
         "EdgeNumber": 1,
         "Site": "Site One",
         "SoftwareVersion": "0.1.0",
-        "Counts": {"RECEIVED": 1, "INDEXED": 1, "TAGGED": 1, "UPLOADED": 2, "ANNOUNCED": 3, "RELEASED": 4, "PARKED": 2, "DUPLICATE": 9},
+        "Counts": {
+            "RECEIVED": 1,
+            "INDEXED": 1,
+            "TAGGED": 1,
+            "UPLOADED": 2,
+            "ANNOUNCED": 3,
+            "RELEASED": 4,
+            "PARKED": 2,
+            "DUPLICATE": 9,
+        },
         "OldestWaiting": "2026-03-01T08:00:00+00:00",
         "FreeBytes": 5_000_000,
         "Associations": 2,
         "OpenGenerations": [
-            {"JobId": "11111111-1111-4111-8111-111111111111", "StudyInstanceUID": f"{ROOT}.9", "OpenedAt": "2026-03-01T09:31:00+00:00", "Received": 6, "Uploaded": 2, "Parked": 1}
+            {
+                "JobId": "11111111-1111-4111-8111-111111111111",
+                "StudyInstanceUID": f"{ROOT}.9",
+                "OpenedAt": "2026-03-01T09:31:00+00:00",
+                "Received": 6,
+                "Uploaded": 2,
+                "Parked": 1,
+            }
         ],
-        "Parked": [{"Ulid": "01A", "At": "2026-03-01T09:00:00+00:00", "Reason": "no StudyInstanceUID", "Hint": "ask the sender", "SOPInstanceUID": "1.2.3"}],
+        "Parked": [
+            {
+                "Ulid": "01A",
+                "At": "2026-03-01T09:00:00+00:00",
+                "Reason": "no StudyInstanceUID",
+                "Hint": "ask the sender",
+                "SOPInstanceUID": "1.2.3",
+            }
+        ],
         "ParkedTotal": 2,
-        "Errors": [{"At": "2026-03-01T09:00:00+00:00", "Event": "stage upload", "Text": "the store refuses the keys", "Hint": "give new keys"}],
+        "Errors": [
+            {
+                "At": "2026-03-01T09:00:00+00:00",
+                "Event": "stage upload",
+                "Text": "the store refuses the keys",
+                "Hint": "give new keys",
+            }
+        ],
     }
     return body | changes
 
@@ -94,7 +125,7 @@ def test_E036_the_overview_tells_the_three_figures(database, store, pages):
 
 
 def test_D4_the_edge_page_tells_figures_by_generation_and_study(database, store, pages):
-    """Each generation and study of an edge has its figures, open ones from the edge's own count, parked with reasons."""
+    """Each generation and study has its figures, open ones by the edge's own count, parked with reasons."""
     edge, ingester = FakeEdge(store=store), Ingester(database.engine, store)
     first = edge.announce(scans(3), parked_count=1)
     second = edge.announce(scans(2, start=4))
@@ -116,7 +147,9 @@ def test_D4_the_edge_page_tells_figures_by_generation_and_study(database, store,
 
 def test_P028_the_study_page_shows_series_atriuids_keys_and_jobs(database, store, pages):
     """A study's page names each series with its ATRIUID, count, import job and the keys of its objects."""
-    sent = FakeEdge(store=store).announce([*scans(3), *scans(1, series=f"{ROOT}.1.2", scan_id=2, modality="MR", has_error=True)])
+    sent = FakeEdge(store=store).announce(
+        [*scans(3), *scans(1, series=f"{ROOT}.1.2", scan_id=2, modality="MR", has_error=True)]
+    )
     Ingester(database.engine, store).handle(sent.completed)
     page = pages.get(f"/study?uid={ROOT}.1").text
     for i in sent.manifest.instances:
@@ -138,7 +171,7 @@ def test_the_errors_page_says_what_and_what_to_do(database, store, pages):
     assert "unknown version" in page
     assert "upgrade this software" in page
     assert "is not the one that was announced" in page
-    assert "1 messages could not be acted on" in pages.get("/").text
+    assert "1 message could not be acted on" in pages.get("/").text
 
 
 def test_no_patient_is_shown_anywhere(database, store, pages):
@@ -161,26 +194,38 @@ def test_whatever_a_device_sends_is_shown_as_text(database, store, pages, evil):
     item = {"Ulid": evil, "At": evil, "Reason": evil, "Hint": evil, "SOPInstanceUID": evil}
     open_generation = {"JobId": evil, "StudyInstanceUID": evil, "OpenedAt": evil, "Received": 1}
     error = {"At": evil, "Event": evil, "Text": evil, "Hint": evil}
-    body = status_body(SoftwareVersion=evil, Site=evil, Parked=[item], OpenGenerations=[open_generation], Errors=[error])
+    body = status_body(
+        SoftwareVersion=evil, Site=evil, Parked=[item], OpenGenerations=[open_generation], Errors=[error]
+    )
     odd = {"Series": {"Modality": evil}, "Study": {"ModalitiesInStudy": evil}}
     sent = edge.announce([Scan(sop=f"{ROOT}.1.1.1", more=odd)], region=evil)
     ingester.handle(sent.completed)
     ingester.handle(edge.announce([Scan(sop=f"{ROOT}.1.1.1", content=b"x", more=odd)]).completed)
     ingester.handle(edge.message(Kind.STATUS, body, NOW))
-    ingester.handle(tampered(edge.announce(scans(1, series=f"{ROOT}.5.1"), study=f"{ROOT}.5", n=2).incoming, StudyInstanceUID=evil[:64]))
+    ingester.handle(
+        tampered(
+            edge.announce(scans(1, series=f"{ROOT}.5.1"), study=f"{ROOT}.5", n=2).incoming, StudyInstanceUID=evil[:64]
+        )
+    )
     with pytest.raises(Exception, match=r"."):
         ingester.handle(json.dumps(json.loads(sent.completed) | {"Kind": evil, "EdgeId": evil}))
     seen = 0
     paths = ("/", "/edge?id=demo-edge1", f"/study?uid={ROOT}.1", "/errors")
     for path, params in [*((p, None) for p in paths), ("/edge", {"id": evil}), ("/study", {"uid": evil})]:
         for fragment in ("", "1"):
-            text = pages.get(path, params=(params or dict(re.findall(r"(\w+)=([^&]+)", path))) | {"fragment": fragment}).text
+            text = pages.get(
+                path, params=(params or dict(re.findall(r"(\w+)=([^&]+)", path))) | {"fragment": fragment}
+            ).text
             markup = Markup()
             markup.feed(text)
             assert markup.tags.isdisjoint({"img", "svg", "iframe", "object", "style"}), path
-            assert markup.tags.isdisjoint({"script"}) or (not fragment and markup.scripts == ["/static/refresh.js"]), path
+            assert markup.tags.isdisjoint({"script"}) or (not fragment and markup.scripts == ["/static/refresh.js"]), (
+                path
+            )
             assert not any(name.startswith("on") or name == "style" for name, _ in markup.attributes), path
-            assert not any((value or "").startswith("javascript") for name, value in markup.attributes if name == "href")
+            assert not any(
+                (value or "").startswith("javascript") for name, value in markup.attributes if name == "href"
+            )
             seen += html.escape(evil).replace("&#x27;", "&#39;").replace("&quot;", "&#34;") in text
     assert seen >= 4
 
@@ -195,7 +240,12 @@ def test_whatever_a_device_sends_is_shown_as_text(database, store, pages, evil):
         {"OldestWaiting": ["2026"], "FreeBytes": -5, "Associations": 1.5, "SoftwareVersion": {"x": 1}},
         {"OldestWaiting": "0001-01-01T00:00:00+23:59", "ParkedTotal": "nan"},
         {"Parked": [{"At": 5, "Reason": ["x"], "Ulid": "u" * 1000}] * 900},
-        {"OpenGenerations": [{"JobId": None, "OpenedAt": "2026-03-01T09:00:00"}, {"OpenedAt": "2026-03-01T09:00:00+00:00"}]},
+        {
+            "OpenGenerations": [
+                {"JobId": None, "OpenedAt": "2026-03-01T09:00:00"},
+                {"OpenedAt": "2026-03-01T09:00:00+00:00"},
+            ]
+        },
     ],
 )
 def test_a_damaged_status_breaks_no_page(database, store, pages, body):
@@ -216,7 +266,7 @@ def test_a_status_that_is_no_object_at_all():
 
 
 def test_every_answer_carries_the_security_headers(pages):
-    """Pages, fragments, files, refusals and missing pages alike forbid inline scripts, framing, sniffing and caching."""
+    """Pages, fragments, files and refusals alike forbid inline scripts, framing, sniffing and caching."""
     for path in ("/", "/?fragment=1", "/errors", "/edge?id=x", "/nowhere", "/static/style.css", "/health", "/edge"):
         answer = pages.get(path)
         policy = answer.headers["content-security-policy"]
@@ -226,7 +276,10 @@ def test_every_answer_carries_the_security_headers(pages):
         assert answer.headers["x-frame-options"] == "DENY"
         assert answer.headers["referrer-policy"] == "no-referrer"
         assert answer.headers["cache-control"] == "no-store"
-        assert not re.search(r"<script>|<style|\sstyle=|\son\w+=", answer.text if "html" in answer.headers.get("content-type", "") else "")
+        assert not re.search(
+            r"<script>|<style|\sstyle=|\son\w+=",
+            answer.text if "html" in answer.headers.get("content-type", "") else "",
+        )
 
 
 def test_only_the_machines_own_names_reach_it(pages):

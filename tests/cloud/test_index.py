@@ -39,7 +39,15 @@ def test_E033_the_tables_as_typed_in_psql(postgres, store):
     """SELECT * FROM Patient; and its sisters work as typed, and every attribute is a column with its value."""
     sent = FakeEdge(store=store).announce(scans(2))
     Ingester(postgres.engine, store).handle(sent.completed)
-    lines = {"Patient": 1, "Study": 1, "Series": 1, "Instance": 2, "Ahlijob": 1, "Ahliimageset": 0, "EDCPipelineFile": 1}
+    lines = {
+        "Patient": 1,
+        "Study": 1,
+        "Series": 1,
+        "Instance": 2,
+        "Ahlijob": 1,
+        "Ahliimageset": 0,
+        "EDCPipelineFile": 1,
+    }
     headers = {}
     for table, count in lines.items():
         header, *rows = psql(postgres.url, f"SELECT * from {table};")
@@ -47,7 +55,10 @@ def test_E033_the_tables_as_typed_in_psql(postgres, store):
         assert len(rows) == count, table
     for a in ATTRIBUTES:
         assert a.keyword.lower() in headers[a.level.value]
-    assert psql(postgres.url, "SELECT PatientName, PatientID FROM Patient;") == ["patientname,patientid", "Phantom^Ada,P-1"]
+    assert psql(postgres.url, "SELECT PatientName, PatientID FROM Patient;") == [
+        "patientname,patientid",
+        "Phantom^Ada,P-1",
+    ]
     assert psql(postgres.url, "SELECT Modality, SeriesNumber, ImageCount FROM Series;")[1] == "CT,1,2"
     assert psql(postgres.url, f"SELECT Rows FROM Instance WHERE SOPInstanceUID = '{ROOT}.1.1.2';")[1] == "64"
     bucket_key = psql(postgres.url, "SELECT bucket, region, key FROM InstanceLocation ORDER BY key;")[1]
@@ -84,7 +95,7 @@ def test_fault_19_no_step_drops_or_renames_anything(database, store):
     Ingester(database.engine, store).handle(FakeEdge(store=store).announce(scans(3)).completed)
     assert migrate(database.engine) == newest()
     assert database.one("SELECT count(*) FROM instance") == 3
-    steps = [p for p in (Path(cloud.db.migrations.__path__[0]) / "versions").glob("m*.py")]
+    steps = list((Path(cloud.db.migrations.__path__[0]) / "versions").glob("m*.py"))
     assert steps
     for step in steps:
         text = step.read_text().lower()

@@ -110,7 +110,10 @@ def test_E045_E046_image_sets_with_and_without_a_series_once_each(database):
         connection.exec_driver_sql(insert.format("'1.2'", "b"))
     with pytest.raises(sa.exc.IntegrityError), database.engine.begin() as connection:
         connection.exec_driver_sql(insert.format("'1.2'", "b"))
-    assert sorted(database.rows("SELECT imagesetid, seriesinstanceuid FROM ahliimageset")) == [("a", None), ("b", "1.2")]
+    assert sorted(database.rows("SELECT imagesetid, seriesinstanceuid FROM ahliimageset")) == [
+        ("a", None),
+        ("b", "1.2"),
+    ]
 
 
 def test_P023_P024_P025_P026_P027_P028_P030_pipeline_rows(database, store):
@@ -119,9 +122,9 @@ def test_P023_P024_P025_P026_P027_P028_P030_pipeline_rows(database, store):
     ingester.handle(edge.announce(two_series(), n=3).completed)
     ingester.handle(edge.announce(scans(2, start=4), n=3).completed)
     assert database.rows("SELECT code FROM edcpipeline") == [("edge",)]
-    assert database.rows(
-        "SELECT id, subjecteventcrffileid, status, has_error FROM edcpipelinefile"
-    ) == [(7_000_000_003, None, "Completed", False)]
+    assert database.rows("SELECT id, subjecteventcrffileid, status, has_error FROM edcpipelinefile") == [
+        (7_000_000_003, None, "Completed", False)
+    ]
     assert database.rows(
         "SELECT edcpipelinefileid, atriuid, studyuid, serieuid, serienum, number_of_instances"
         " FROM edcpipelinefiledicom ORDER BY atriuid"
@@ -245,7 +248,7 @@ def test_a_missing_object_is_said_and_taken_over_once_it_is_there(database, stor
     """While an object is missing nothing is indexed and the generation says which; when it appears all is."""
     sent = FakeEdge(store=store).announce(two_series())
     gone = sent.manifest.instances[1]
-    hidden = bytes().join(store.read(gone.key))
+    hidden = b"".join(store.read(gone.key))
 
     class Late:
         there = False
@@ -326,7 +329,9 @@ def test_D4_one_instance_with_two_contents_keeps_the_first(database, store):
     assert database.rows("SELECT sopinstanceuid, jobid FROM instanceconflict") == [
         (f"{ROOT}.1.1.1", sent.manifest.job_id)
     ]
-    state = database.rows(f"SELECT state, indexedcount, conflictcount FROM generation WHERE jobid='{sent.manifest.job_id}'")
+    state = database.rows(
+        f"SELECT state, indexedcount, conflictcount FROM generation WHERE jobid='{sent.manifest.job_id}'"
+    )
     assert state == [("CONFLICT", 2, 1)]
     jobs = database.rows(f"SELECT seriesinstanceuid FROM ahlijob WHERE jobid = '{sent.manifest.job_id}'")
     assert jobs == [(f"{ROOT}.1.2",)]
@@ -345,7 +350,7 @@ def test_I4_the_same_content_again_is_a_second_place_not_a_second_instance(datab
 
 
 def test_P028_a_study_through_two_edges_keeps_the_first_atriuid(database, store):
-    """The second edge's generation of a study is verified and held: no index row changes, no job, the receipt says so."""
+    """The second edge's generation of a study is held: no index row changes, no job, the receipt says so."""
     receipts: list[tuple[str, str]] = []
     ingester = Ingester(database.engine, store, lambda edge_id, text: receipts.append((edge_id, text)))
     ingester.handle(FakeEdge(store=store, edge_id="e1", number=1).announce(scans(2)).completed)
@@ -450,7 +455,7 @@ def test_D4_a_generation_of_parked_instances_only(database, store):
 
 
 def test_fault_17_two_ingesters_on_one_study_leave_the_right_counts(database, store):
-    """Messages of one study, duplicated and shuffled over several ingesters at once, give the counts of one at a time."""
+    """One study's messages, doubled and shuffled over several ingesters at once, give the counts of one."""
     edge = FakeEdge(store=store)
     messages = []
     for n in range(6):

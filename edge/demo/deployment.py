@@ -4,6 +4,8 @@ Every step finds again what is there already, so that it can be taken at each st
 account's real stacks have roles, keys and alarms.
 """
 
+import base64
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -45,7 +47,7 @@ class QueueSettings:
     """A queue to the cloud, and how often its messages are tried."""
 
     name: str
-    visibility_seconds: int = 60  # AWS asks for no less than the function's timeout
+    visibility_seconds: int = 30  # AWS asks for no less than the function's timeout
     tries: int = 5  # then to the dead letters
 
     @property
@@ -62,10 +64,22 @@ class FunctionSettings:
     asset: Path
     runtime: str
     environment: Mapping[str, str]
-    timeout_seconds: int = 30
+    timeout_seconds: int = 20
     memory_mb: int = 512
     batch_size: int = 10
     concurrency: int = 2  # the least that a mapping may ask for; SQLite has one writer
+
+    def configuration(self) -> dict[str, Any]:
+        """Return what Lambda calls the function's configuration."""
+        return {
+            "FunctionName": self.name,
+            "Runtime": self.runtime,
+            "Handler": HANDLER,
+            "Role": ROLE,
+            "Timeout": self.timeout_seconds,
+            "MemorySize": self.memory_mb,
+            "Environment": {"Variables": dict(self.environment)},
+        }
 
 
 def ensure_bucket(account: Account, name: str) -> None:
@@ -96,27 +110,13 @@ def ensure_function(account: Account, settings: FunctionSettings, queue_url: str
     """Deploy the function, or bring it up to date, and let the queue feed it; failures come back one by one (E030)."""
     client = account.client("lambda")
     code = settings.asset.read_bytes()
-    configuration = {
-        "FunctionName": settings.name,
-        "Runtime": settings.runtime,
-        "Handler": HANDLER,
-        "Role": ROLE,
-        "Timeout": settings.timeout_seconds,
-        "MemorySize": settings.memory_mb,
-        "Environment": {"Variables": dict(settings.environment)},
-    }
-    try:
-        client.create_function(**configuration, Code={"ZipFile": code})
-    except ClientError as e:
-        if _code(e) != "ResourceConflictException":
-            raise
-        client.update_function_configuration(**configuration)
-        client.get_waiter("function_updated_v2").wait(FunctionName=settings.name)
-        client.update_function_code(FunctionName=settings.name, ZipFile=code)
-        client.get_waiter("function_updated_v2").wait(FunctionName=settings.name)
-    client.get_waiter("function_active_v2").wait(FunctionName=settings.name)
+    if not _is_deployed(client, settings, code):
+        _deploy(client, settings, code)
     source = _arn(account.client("sqs"), queue_url)
-    if not client.list_event_source_mappings(EventSourceArn=source, FunctionName=settings.name)["EventSourceMappings"]:
+    mappings = _mappings(client, settings.name)
+    for mapping in mappings:
+        client.update_event_source_mapping(UUID=mapping, Enabled=True)
+    if not mappings:
         client.create_event_source_mapping(
             EventSourceArn=source,
             FunctionName=settings.name,
@@ -124,6 +124,44 @@ def ensure_function(account: Account, settings: FunctionSettings, queue_url: str
             FunctionResponseTypes=["ReportBatchItemFailures"],
             ScalingConfig={"MaximumConcurrency": settings.concurrency},
         )
+
+
+def pause_function(account: Account, name: str) -> None:
+    """Let the queue keep its messages until the function is as :func:`ensure_function` wants it."""
+    client = account.client("lambda")
+    for mapping in _mappings(client, name):
+        client.update_event_source_mapping(UUID=mapping, Enabled=False)
+
+
+def _mappings(client: Any, name: str) -> list[str]:
+    rows = client.list_event_source_mappings()["EventSourceMappings"]
+    return [row["UUID"] for row in rows if row["FunctionArn"].endswith(f":function:{name}")]
+
+
+def _is_deployed(client: Any, settings: FunctionSettings, code: bytes) -> bool:
+    """Tell whether nothing changed, and nothing need be sent again."""
+    try:
+        found = client.get_function_configuration(FunctionName=settings.name)
+    except ClientError as e:
+        if _code(e) != "ResourceNotFoundException":
+            raise
+        return False
+    wanted = settings.configuration()
+    same_code = found["CodeSha256"] == base64.b64encode(hashlib.sha256(code).digest()).decode()
+    return same_code and {name: found.get(name) for name in wanted} == wanted
+
+
+def _deploy(client: Any, settings: FunctionSettings, code: bytes) -> None:
+    try:
+        client.create_function(**settings.configuration(), Code={"ZipFile": code})
+    except ClientError as e:
+        if _code(e) != "ResourceConflictException":
+            raise
+        client.update_function_configuration(**settings.configuration())
+        client.get_waiter("function_updated_v2").wait(FunctionName=settings.name)
+        client.update_function_code(FunctionName=settings.name, ZipFile=code)
+        client.get_waiter("function_updated_v2").wait(FunctionName=settings.name)
+    client.get_waiter("function_active_v2").wait(FunctionName=settings.name)
 
 
 def refused(e: BotoCoreError | ClientError) -> DemoFault:

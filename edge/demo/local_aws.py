@@ -21,6 +21,7 @@ from edge.demo.deployment import (
     ensure_bucket,
     ensure_function,
     ensure_queue,
+    pause_function,
     refused,
 )
 from edge.demo.place import Folders, say
@@ -91,6 +92,7 @@ class LocalAws:
         )
         processes.wait(self.ingester, lambda: answers(f"{self._account.endpoint}/_ministack/health"))
         with _told_plainly():
+            pause_function(self._account, FUNCTION)  # that of the last run may not fit the tables of this one
             ensure_bucket(self._account, BUCKET)
             self._queue_url = ensure_queue(self._account, QUEUE)
 

@@ -103,11 +103,16 @@ def encode_response(command: Command, status: int, comment: str = "") -> bytes:
         (0x0900, struct.pack("<H", status)),
     ]
     if comment:
-        elements.append((0x0902, _even(comment[:64].encode("ascii", "replace"), b" ")))
+        elements.append((0x0902, _even(_plain(comment[:64]), b" ")))
     if command.sop_instance:
         elements.append((0x1000, _even(command.sop_instance)))
     body = b"".join(_ELEMENT.pack(0, element, len(value)) + value for element, value in elements)
     return _ELEMENT.pack(0, 0, 4) + struct.pack("<I", len(body)) + body
+
+
+def _plain(text: str) -> bytes:
+    """Only what an LO may hold in every character set: no control character, no backslash (PS3.5 6.2)."""
+    return "".join(c if " " <= c <= "~" and c != "\\" else "?" for c in text).encode("ascii")
 
 
 def _us(elements: dict[int, bytes], element: int) -> int | None:

@@ -156,9 +156,10 @@ def test_D10_we_are_scp_and_never_scu(proposed, result, answered):
     assert roles == ({CT: answered} if answered else {})
 
 
-def test_D10_extended_negotiation_says_level_2():
+@pytest.mark.parametrize("information", [b"\2\0\0\0\0\0", b""])
+def test_D10_extended_negotiation_says_level_2(information):
     """Storage extended negotiation is answered: full storage, elements may be coerced (PS3.4 B.3.1.2)."""
-    proposal = item(0x56, struct.pack(">H", len(CT)) + CT.encode() + b"\2\0\0\0\0\0")
+    proposal = item(0x56, struct.pack(">H", len(CT)) + CT.encode() + information)
     _, body = negotiated(context(1, CT, EXPLICIT), user=user_information(extra=proposal))
     ac = A_ASSOCIATE_AC()
     ac.decode(struct.pack(">BxI", 2, len(body)) + body)

@@ -1,5 +1,6 @@
 """The demo's processes: start each with its own log file, wait until it is ready, stop them all at the end."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -95,6 +96,7 @@ class Processes:
                 except subprocess.TimeoutExpired:
                     process.kill()
                     process.wait()
+            _end_group(process.pid)
         self._running.clear()
 
     def _popen(self, name: str, command: list[str], environ: Mapping[str, str]) -> "subprocess.Popen[bytes]":
@@ -113,6 +115,13 @@ class Processes:
         path = self.logs / f"{name}.log"
         last = path.read_text(errors="replace").strip().splitlines()[-3:] if path.exists() else []
         return f"see {path}" + "".join(f"\n    {line}" for line in last)
+
+
+def _end_group(leader: int) -> None:
+    """End what a child left behind; each child leads a group of its own."""
+    if hasattr(os, "killpg"):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(leader, signal.SIGKILL)
 
 
 def python(module: str, *arguments: str) -> list[str]:

@@ -36,10 +36,16 @@ class Verdict:
         return [fault for fault in self.faults if fault.startswith("lost: ")]
 
 
-def check(evidence: Evidence, book: Book, *, settled: bool) -> Verdict:
-    """Judge one box. ``settled``: recovery has run and every instance has gone as far as it can."""
+def check(evidence: Evidence, book: Book, *, settled: bool, may_park: bool = False) -> Verdict:
+    """Judge one box.
+
+    ``settled``: recovery has run and every instance has gone as far as it can. ``may_park``: some of what was sent is
+    not fit to go on; else a parked instance is a fault, for the crash must have made it one.
+    """
     faults = [*_lost(evidence, book), *_torn(evidence), *_unasked(evidence, book), *_chain(evidence), *_moves(evidence)]
     faults += [*_stored_once(evidence), *_purged(evidence)]
+    if not may_park:
+        faults += [f"parked: {r['ulid']}: {r['reason']}" for r in evidence.instances if r["state"] == "PARKED"]
     if settled:
         faults += [*_index(evidence), *_manifests(evidence, book), *_tag_only(evidence)]
     return Verdict(faults, states(evidence))
@@ -148,11 +154,15 @@ def _stored_once(evidence: Evidence) -> Iterator[str]:
 
 def _purged(evidence: Evidence) -> Iterator[str]:
     here = {file.path.stem for file in evidence.files}
-    settled_pairs = {(r["sop_instance_uid"], r["received_sha256"]) for r in evidence.instances if r["state"] in LINE}
+    held = {
+        (row["sop_instance_uid"], row["received_sha256"])
+        for row in evidence.instances
+        if row["ulid"] in here or row["state"] == "RELEASED"
+    }
     for row in evidence.instances:
         if row["ulid"] in here or row["state"] == "RELEASED":
             continue
-        if row["state"] != "DUPLICATE" or (row["sop_instance_uid"], row["received_sha256"]) not in settled_pairs:
+        if row["state"] != "DUPLICATE" or (row["sop_instance_uid"], row["received_sha256"]) not in held:
             yield f"purged: {row['ulid']} is {row['state']} and its bytes are gone"
 
 

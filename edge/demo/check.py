@@ -7,13 +7,13 @@ the other.
 import hashlib
 import io
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from edge.contract.edits import read_untagged
 from edge.contract.manifest import ManifestInstance, load_manifest
 from edge.contract.store import ObjectReader
+from edge.contract.tagging import dataset_of
 from edge.wire import WireEntry
 
 SUCCESS = 0x0000
@@ -46,7 +46,17 @@ def _faults_of(entry: WireEntry, listed: ManifestInstance | None, store: ObjectR
     stored = b"".join(store.read(listed.key, listed.version_id))
     if hashlib.sha256(stored).hexdigest() != listed.sha256:
         faults.append(f"{uid}: the stored object is not the announced one")
-    received = b"".join(read_untagged(cast(BinaryIO, io.BytesIO(stored)), listed.edits))[listed.dataset_offset :]
-    if hashlib.sha256(received).hexdigest() != entry.sha256:
-        faults.append(f"{uid}: the stored object does not lead back to the bytes on the wire")
+    untagged = listed.tagging.read_untagged(cast(BinaryIO, io.BytesIO(stored)))
+    if _sha256(dataset_of(untagged, listed.dataset_offset)) != listed.untagged_sha256:
+        faults.append(f"{uid}: the stored object does not lead back to what was received")
+    received_sha256 = listed.received_sha256
+    if listed.original is not None:
+        original = store.read(listed.original.key, listed.original.version_id)
+        received_sha256 = _sha256(dataset_of(original, listed.dataset_offset))
+    if received_sha256 != entry.sha256:
+        faults.append(f"{uid}: what was received is not the bytes on the wire")
     return faults
+
+
+def _sha256(pieces: Iterator[bytes]) -> str:
+    return hashlib.sha256(b"".join(pieces)).hexdigest()

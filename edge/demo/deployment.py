@@ -48,7 +48,7 @@ class QueueSettings:
 
     name: str
     visibility_seconds: int = 30  # AWS asks for no less than the function's timeout
-    tries: int = 5  # then to the dead letters
+    tries: int = 10  # then to the dead letters (E030)
 
     @property
     def dead_letters(self) -> str:
@@ -66,7 +66,8 @@ class FunctionSettings:
     environment: Mapping[str, str]
     timeout_seconds: int = 20
     memory_mb: int = 512
-    batch_size: int = 10
+    batch_size: int = 40  # E030
+    batch_seconds: int = 1  # a batch of more than ten must be waited for
     concurrency: int = 2  # the least that a mapping may ask for; SQLite has one writer
 
     def configuration(self) -> dict[str, Any]:
@@ -121,6 +122,7 @@ def ensure_function(account: Account, settings: FunctionSettings, queue_url: str
             EventSourceArn=source,
             FunctionName=settings.name,
             BatchSize=settings.batch_size,
+            MaximumBatchingWindowInSeconds=settings.batch_seconds,
             FunctionResponseTypes=["ReportBatchItemFailures"],
             ScalingConfig={"MaximumConcurrency": settings.concurrency},
         )

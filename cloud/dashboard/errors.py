@@ -1,7 +1,7 @@
 """The figures of the page of errors: parked messages, generations that do not go on."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
@@ -9,6 +9,7 @@ from cloud.dashboard.figures import GenerationLine, load_generations
 from cloud.db import models as m
 
 MOST_ERRORS = 200
+ORPHAN_AFTER = timedelta(days=1)  # a manifest follows its objects within minutes, over a bad link within hours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,7 @@ class ErrorsPage:
     at: datetime
     errors: tuple[ErrorLine, ...]
     generations: tuple[GenerationLine, ...]
+    unannounced: int  # objects of more than a day that no manifest lists
 
 
 def load_errors(connection: sa.Connection, now: datetime) -> ErrorsPage:
@@ -56,4 +58,12 @@ def load_errors(connection: sa.Connection, now: datetime) -> ErrorsPage:
         for row in found
     )
     waiting = load_generations(connection, m.generation.c.reason.is_not(None))
-    return ErrorsPage(at=now, errors=errors, generations=tuple(waiting))
+    return ErrorsPage(at=now, errors=errors, generations=tuple(waiting), unannounced=_unannounced(connection, now))
+
+
+def _unannounced(connection: sa.Connection, now: datetime) -> int:
+    u, where = m.unannounced, m.instancelocation
+    # A notice and its manifest may be taken at the same moment: what is listed by now does not count.
+    listed = sa.exists().where(where.c.bucket == u.c.bucket, where.c.key == u.c.key)
+    found = sa.select(sa.func.count()).select_from(u).where(u.c.seenat < now - ORPHAN_AFTER, sa.not_(listed))
+    return int(connection.scalar(found) or 0)

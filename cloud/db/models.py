@@ -156,6 +156,17 @@ instanceconflict = sa.Table(
     sa.UniqueConstraint("jobid", "sopinstanceuid"),
 )
 
+unannounced = sa.Table(
+    "unannounced",  # S3 told of it, no manifest listed it yet
+    METADATA,
+    _id(),
+    _text("bucket", nullable=False),
+    _text("key", nullable=False),
+    _number("size", nullable=False),
+    _time("seenat", nullable=False),
+    sa.UniqueConstraint("bucket", "key"),
+)
+
 edge = sa.Table(
     "edge",
     METADATA,

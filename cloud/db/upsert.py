@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-#: Rows a statement: 500 rows of 40 columns stay under the parameter limits of both databases.
+#: Values a statement looks for at once; both databases take far more parameters.
 ROWS = 500
 
 Item = TypeVar("Item")
@@ -24,9 +24,9 @@ def chunks(items: Sequence[Item], size: int = ROWS) -> Iterator[Sequence[Item]]:
 
 
 def insert_or_keep(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> None:
-    """Insert the rows that violate no unique constraint; the others stand as they were."""
-    for some in chunks(rows):
-        connection.execute(_insert(connection, table).values(list(some)).on_conflict_do_nothing())
+    """Insert the rows, in their order, that violate no unique constraint; the others stand as they were."""
+    if rows:
+        connection.execute(_insert(connection, table).on_conflict_do_nothing(), list(rows))
 
 
 def insert_or_fill(
@@ -39,12 +39,13 @@ def insert_or_fill(
 ) -> None:
     """Insert the rows; where one stands already, lock it and fill its empty ``fill`` columns, changing no value."""
     unique, fill = list(unique), list(fill)
-    for some in chunks(rows):
-        statement = _insert(connection, table).values(list(some))
-        new = {name: sa.func.coalesce(table.c[name], statement.excluded[name]) for name in fill}
-        # With nothing to fill, the first unique column is set to itself: that locks the row.
-        new = new or {unique[0]: statement.excluded[unique[0]]}
-        connection.execute(statement.on_conflict_do_update(index_elements=unique, set_=new))
+    if not rows:
+        return
+    statement = _insert(connection, table)
+    new = {name: sa.func.coalesce(table.c[name], statement.excluded[name]) for name in fill}
+    # With nothing to fill, the first unique column is set to itself: that locks the row.
+    new = new or {unique[0]: statement.excluded[unique[0]]}
+    connection.execute(statement.on_conflict_do_update(index_elements=unique, set_=new), list(rows))
 
 
 def insert_or_set(

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from cloud.db import models as m
 from cloud.errors import ManifestFault, MessageFault, ObjectFault
 from cloud.events import Event, log
-from cloud.ingest import bodies, record, verify
+from cloud.ingest import bodies, record, s3_events, verify
 from cloud.ingest.receipts import Send, receipt
 from cloud.ingest.write import SETTLED, Outcome, write_generation
 from edge.contract.envelope import Envelope, Kind, load_envelope
@@ -51,6 +51,11 @@ class Ingester:
         Raises MessageFault (parked in ``ingesterror``: no repetition helps), ManifestFault or ObjectFault (said on the
         generation's row: it may help), StoreAway, or what the database or the receipt queue raise.
         """
+        notice = s3_events.read_notice(text)
+        if notice is not None:
+            with self._engine.begin() as connection:
+                s3_events.record_notice(connection, notice, self._clock())
+            return
         envelope: Envelope | None = None
         try:
             envelope = _load(text)

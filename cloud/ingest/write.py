@@ -71,6 +71,9 @@ def write_generation(connection: sa.Connection, manifest: Manifest, source: Comp
         insert_or_keep(connection, m.ahlijob, jobs)
         reason = " ".join(filter(None, (_conflict_words(conflicts), study.words)))
     insert_or_keep(connection, m.instanceconflict, conflicts)
+    for some in chunks([i.key for i in manifest.instances], ROWS):
+        listed = sa.and_(m.unannounced.c.bucket == manifest.bucket, m.unannounced.c.key.in_(some))
+        connection.execute(sa.delete(m.unannounced).where(listed))
     return _settle(connection, manifest, source, conflicts, reason, now)
 
 

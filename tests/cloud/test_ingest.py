@@ -1,13 +1,17 @@
 """From messages to rows: what a generation leaves in the index, however often and in whatever order it comes."""
 
+import json
 import random
 import threading
 import uuid
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from urllib.parse import quote_plus
 
 import pytest
 import sqlalchemy as sa
 
+from cloud.dashboard.errors import load_errors
 from cloud.errors import ManifestFault, MessageFault, ObjectFault
 from cloud.ingest.counts import has_modality
 from cloud.ingest.ingest import Ingester
@@ -489,8 +493,6 @@ def test_fault_17_two_ingesters_on_one_study_leave_the_right_counts(database, st
 
 def test_D7_the_newest_status_of_an_edge_stays(database, store):
     """A status that comes late does not replace a newer one, and any body is kept without harm."""
-    from datetime import timedelta
-
     from tests.cloud.edges import OPENED
 
     edge, ingester = FakeEdge(store=store), Ingester(database.engine, store)
@@ -502,3 +504,43 @@ def test_D7_the_newest_status_of_an_edge_stays(database, store):
         row = connection.execute(sa.select(table)).one()
     assert row.status == {"Counts": {"RECEIVED": 2}}
     assert row.lastseen == OPENED + timedelta(minutes=1)
+
+
+def s3_notice(*keys: str) -> str:
+    """Return a notification as S3 writes it, keys URL-encoded."""
+    records = [
+        {
+            "eventSource": "aws:s3",
+            "eventName": "ObjectCreated:Put",
+            "s3": {"bucket": {"name": "bucket"}, "object": {"key": quote_plus(key), "size": 7}},
+        }
+        for key in keys
+    ]
+    return json.dumps({"Records": records})
+
+
+def test_E030_an_s3_event_shows_what_no_manifest_lists(database, store):
+    """A .dcm object that S3 tells of is noted until a manifest lists it, in whatever order the two come."""
+    sent = FakeEdge(store=store).announce(scans(2))
+    ingester = Ingester(database.engine, store)
+    first, second = (i.key for i in sent.manifest.instances)
+    for _ in range(2):
+        ingester.handle(s3_notice(first, "demo-edge1/lost/1 2/ä.dcm"))
+    assert database.one("SELECT count(*) FROM unannounced") == 2
+    ingester.handle(sent.completed)
+    ingester.handle(s3_notice(second))
+    assert database.rows("SELECT key FROM unannounced") == [("demo-edge1/lost/1 2/ä.dcm",)]
+    with database.engine.connect() as connection:
+        assert load_errors(connection, datetime.now(UTC)).unannounced == 0
+        assert load_errors(connection, datetime.now(UTC) + timedelta(days=2)).unannounced == 1
+
+
+def test_E031_an_object_that_is_no_dicom_is_skipped_and_logged(database, store, caplog):
+    """Manifests, parked objects and anything without .dcm are passed over with a line in the log, and never fail."""
+    keys = ["manifests/demo-edge1/x.json", "parked/demo-edge1/x.dcm", "results/job-output-manifest.json", "notes.txt"]
+    with caplog.at_level("INFO", "dicom-cloud"):
+        Ingester(database.engine, store).handle(s3_notice(*keys))
+        Ingester(database.engine, store).handle('{"Service": "Amazon S3", "Event": "s3:TestEvent"}')
+    assert [r.fields["key"] for r in caplog.records if r.event == "object.skipped"] == keys
+    assert database.one("SELECT count(*) FROM unannounced") == 0
+    assert database.one("SELECT count(*) FROM ingesterror") == 0

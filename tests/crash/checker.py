@@ -191,8 +191,8 @@ def _tag_only(evidence: Evidence, most: int = 20) -> Iterator[str]:
     """Compare the newest ``most`` objects with what was received: by pydicom, another reader than the edge's own."""
     for _, account in list(evidence.stored())[-most:]:
         path = evidence.objects.get(account["Key"])
-        if path is None:
-            continue
+        if path is None or account.get("HasError"):
+            continue  # uploaded as received, which the checks above have proved
         tagged = pydicom.dcmread(path)
         added = b"".join(base64.b64decode(e["New"]) for e in account["Edits"])
         if not added or f"{tagged[0x0013, 0x1001].value}".encode() not in added:

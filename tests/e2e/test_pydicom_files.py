@@ -20,7 +20,11 @@ from tests.crash.evidence import untagged_sha256
 from tests.crash.ledger import Sent, book
 from tests.parts import program
 
-pytestmark = [pytest.mark.door("socket", "command", "file"), pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.door("socket", "command", "file"),
+    pytest.mark.timeout(300),
+    pytest.mark.filterwarnings("ignore:Invalid value for VR:UserWarning"),  # some files are odd on purpose
+]
 
 DIRECTORY = "1.2.840.10008.1.3.10"  # Media Storage Directory: no storage SOP class (PS3.4 B.5)
 #: What storescu must be told to propose; it proposes the uncompressed syntaxes by itself.

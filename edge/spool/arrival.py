@@ -11,9 +11,10 @@ from pathlib import Path
 from edge.association.sink import StoreRequest
 from edge.contract.manifest import timestamp
 from edge.errors import OutOfResources
-from edge.spool.flush import DirectoryFlusher, Flush
+from edge.spool.flush import DirectoryFlusher, Flush, make_directory
 from edge.spool.part10 import RECORD_SIZE, Record, encode_head
 
+_NAME_TRIES = 3
 RECHECK_BYTES = 64 << 20  # free space is looked at again each time so many bytes were written
 
 
@@ -100,7 +101,7 @@ class Arrival:
                 os.fsync(self._fd)  # on the descriptor that wrote; never retried (D1)
             fd, self._fd = self._fd, -1
             os.close(fd)
-            os.rename(self._part, self._final)
+            self._give_name()
             if self._flush is Flush.FULL:
                 self._directories.flush(self._final.parent)
         except OSError as e:
@@ -120,6 +121,16 @@ class Arrival:
     def discard(self) -> None:
         """Forget it; never raises. What cannot be removed now, recovery sweeps: it was never acknowledged."""
         self._remove_all()
+
+    def _give_name(self) -> None:
+        """Rename into the shard; release may have removed it, empty, since the spool made it for us."""
+        for _ in range(_NAME_TRIES):
+            try:
+                os.rename(self._part, self._final)
+                return
+            except FileNotFoundError:
+                make_directory(self._final.parent)
+        os.rename(self._part, self._final)
 
     def _write_all(self, data: bytes | memoryview) -> None:
         view = memoryview(data)

@@ -34,8 +34,60 @@ class Received:
         return self.dataset_offset + self.record.length
 
 
+class _PartFile:
+    """One file being written: made under a name of its own, named at the end; every verb raises OSError."""
+
+    def __init__(self, part: Path, final: Path, disk: str) -> None:
+        self.final = final
+        self.disk = disk
+        self._part = part
+        self._fd = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Append all of it."""
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._fd, view) :]
+
+    def finish(self, record: bytes, at: int, flush: Flush, directories: DirectoryFlusher) -> None:
+        """Write the record in its place and make the file durable under its name."""
+        os.lseek(self._fd, at, os.SEEK_SET)
+        self.write(record)
+        if flush is not Flush.NONE:
+            os.fsync(self._fd)  # on the descriptor that wrote; never retried (D1)
+        fd, self._fd = self._fd, -1
+        os.close(fd)
+        self._give_name()
+        if flush is Flush.FULL:
+            directories.flush(self.final.parent)
+
+    def _give_name(self) -> None:
+        """Rename into the shard; release may have removed it, empty, since it was made for us."""
+        for _ in range(_NAME_TRIES):
+            try:
+                os.rename(self._part, self.final)
+                return
+            except FileNotFoundError:
+                make_directory(self.final.parent)
+        os.rename(self._part, self.final)
+
+    def remove(self) -> None:
+        """Forget the file; never raises."""
+        try:
+            if self._fd >= 0:
+                fd, self._fd = self._fd, -1
+                os.close(fd)
+        except OSError:
+            pass  # the file was never acknowledged; its fate does not matter
+        for path in (self._part, self.final):
+            try:
+                path.unlink(missing_ok=True)
+            except OSError:
+                continue  # recovery sweeps it, or finds a complete file that nobody was promised
+
+
 class Arrival:
-    """One ``tmp/<ulid>.part``; exactly one of commit and discard ends it."""
+    """One ``tmp/<ulid>.part``, and its second copy if there is a mirror; exactly one of commit and discard ends it."""
 
     def __init__(
         self,
@@ -48,9 +100,8 @@ class Arrival:
         directories: DirectoryFlusher,
         check_space: Callable[[], int],
         on_received: Callable[[Received], None],
+        mirror: tuple[Path, Path] | None = None,  # part and final of the second copy
     ) -> None:
-        self._part = part
-        self._final = final
         self._request = request
         self._received_at = received_at
         self._flush = flush
@@ -62,15 +113,12 @@ class Arrival:
         self._unchecked = 0
         head, self._record_at = encode_head(request, bytes(RECORD_SIZE))
         self._dataset_offset = len(head)
-        try:
-            self._fd = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
-        except OSError as e:
-            raise _refusal(e, "the spool file could not be made") from e
-        try:
-            self._write_all(head)
-        except OSError as e:
-            self._remove_all()
-            raise _refusal(e, "the spool file could not be begun") from e
+        self._final = final
+        self._files: list[_PartFile] = []
+        # The second copy is named first: a file in the spool then is on both disks.
+        for paths, disk in ((mirror, "MIRROR_DIR"), ((part, final), "SPOOL_DIR")):
+            if paths is not None:
+                self._begin(*paths, disk, head)
 
     def write(self, chunk: bytes | memoryview) -> None:
         """Append dataset bytes; raises OutOfResources."""
@@ -79,10 +127,11 @@ class Arrival:
             self._unchecked = 0
             self._check_space()
         self._sha256.update(chunk)
-        try:
-            self._write_all(chunk)
-        except OSError as e:
-            raise _refusal(e, "the instance could not be written") from e
+        for file in self._files:
+            try:
+                file.write(chunk)
+            except OSError as e:
+                raise _refusal(e, "the instance could not be written", file.disk) from e
         self._length += len(chunk)
 
     def commit(self) -> str:
@@ -94,19 +143,13 @@ class Arrival:
             received_at=timestamp(self._received_at),
             association=self._request.association_id,
         )
-        try:
-            os.lseek(self._fd, self._record_at, os.SEEK_SET)
-            self._write_all(record.to_bytes())
-            if self._flush is not Flush.NONE:
-                os.fsync(self._fd)  # on the descriptor that wrote; never retried (D1)
-            fd, self._fd = self._fd, -1
-            os.close(fd)
-            self._give_name()
-            if self._flush is Flush.FULL:
-                self._directories.flush(self._final.parent)
-        except OSError as e:
-            self._remove_all()
-            raise _refusal(e, "the instance could not be made durable") from e
+        raw = record.to_bytes()
+        for file in self._files:
+            try:
+                file.finish(raw, self._record_at, self._flush, self._directories)
+            except OSError as e:
+                self.discard()
+                raise _refusal(e, "the instance could not be made durable", file.disk) from e
         self._on_received(
             Received(
                 ulid=self._final.stem,
@@ -120,44 +163,26 @@ class Arrival:
 
     def discard(self) -> None:
         """Forget it; never raises. What cannot be removed now, recovery sweeps: it was never acknowledged."""
-        self._remove_all()
+        for file in self._files:
+            file.remove()
 
-    def _give_name(self) -> None:
-        """Rename into the shard; release may have removed it, empty, since the spool made it for us."""
-        for _ in range(_NAME_TRIES):
-            try:
-                os.rename(self._part, self._final)
-                return
-            except FileNotFoundError:
-                make_directory(self._final.parent)
-        os.rename(self._part, self._final)
-
-    def _write_all(self, data: bytes | memoryview) -> None:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self._fd, view) :]
-
-    def _remove_all(self) -> None:
+    def _begin(self, part: Path, final: Path, disk: str, head: bytes) -> None:
         try:
-            if self._fd >= 0:
-                fd, self._fd = self._fd, -1
-                os.close(fd)
-        except OSError:
-            pass  # the file was never acknowledged; its fate does not matter
-        for path in (self._part, self._final):
-            try:
-                path.unlink(missing_ok=True)
-            except OSError:
-                continue  # recovery sweeps it, or finds a complete file that nobody was promised
+            file = _PartFile(part, final, disk)
+            self._files.append(file)
+            file.write(head)
+        except OSError as e:
+            self.discard()
+            raise _refusal(e, "the spool file could not be begun", disk) from e
 
 
-def _refusal(e: OSError, what: str) -> OutOfResources:
+def _refusal(e: OSError, what: str, disk: str) -> OutOfResources:
     hints = {
-        errno.ENOSPC: "the spool's disk (or its inodes) is full: free space or add a disk",
-        errno.EDQUOT: "the spool's quota is used up: raise it",
-        errno.EROFS: "the spool is mounted read-only: check the disk and remount it",
+        errno.ENOSPC: f"the disk of {disk} (or its inodes) is full: free space or add a disk",
+        errno.EDQUOT: f"the quota of {disk} is used up: raise it",
+        errno.EROFS: f"{disk} is mounted read-only: check the disk and remount it",
         errno.EMFILE: "too many open files: raise LimitNOFILE or lower MAX_ASSOCIATIONS",
-        errno.EIO: "the disk reports an I/O error: look at the kernel's log and replace it",
+        errno.EIO: f"the disk of {disk} reports an I/O error: look at the kernel's log and replace it",
     }
-    hint = hints.get(e.errno or 0, "see the system's log for the disk of SPOOL_DIR")
+    hint = hints.get(e.errno or 0, f"see the system's log for the disk of {disk}")
     return OutOfResources(f"{what} ({errno.errorcode.get(e.errno or 0, 'error')})", hint=hint)

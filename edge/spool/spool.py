@@ -6,14 +6,12 @@
 - SPOOL_DIR/torn/: what recovery could not believe; never deleted by us
 """
 
-import hashlib
 import json
 import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,11 +21,10 @@ from edge.errors import OutOfResources, SpoolError
 from edge.events import Event, log
 from edge.spool.arrival import Arrival, Received
 from edge.spool.flush import DirectoryFlusher, Flush, fsync_directory, make_directory
-from edge.spool.part10 import read_head
-from edge.spool.ulid import UlidSource, is_ulid
+from edge.spool.mirror import Mirror
+from edge.spool.shelf import Shelf
+from edge.spool.ulid import UlidSource
 
-_SHARD = 6  # characters of the ULID: a directory for about 17 minutes
-_CHUNK = 1 << 20
 MIN_FREE_INODES = 64
 MAX_THROTTLE = 1.0  # seconds a store
 
@@ -40,9 +37,10 @@ class SpoolSettings:
     reserve_bytes: int  # below this free space stores are refused with 0xA700 (STORAGE_OOR)
     throttle_bytes: int = 0  # below this each store waits a little, so that the upload catches up (STORAGE_THROTTLE)
     flush: Flush = Flush.FULL
+    mirror: Path | None = None  # a directory on another disk for a second copy (MIRROR_DIR)
 
 
-class Spool:
+class Spool(Shelf):
     """The sink that the association room writes to, and the shelf that later stages read from."""
 
     def __init__(
@@ -54,15 +52,16 @@ class Spool:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
+        super().__init__(settings.root)
         self._pause = pause
-        self.root = settings.root
+        self.mirror = Mirror(settings.mirror, settings.reserve_bytes) if settings.mirror is not None else None
         self._settings = settings
         self._on_received = on_received
         self._ulids = ulids or UlidSource()
         self._now = now
         self._directories = DirectoryFlusher()
-        for name in ("tmp", "in", "torn"):
-            make_directory(self.root / name)
+        self.ensure()
+        make_directory(self.root / "torn")
 
     # -- the way in -------------------------------------------------------------------------------------------
 
@@ -78,8 +77,9 @@ class Spool:
         except OSError as e:
             raise OutOfResources("the spool directory cannot be made", hint="check the disk of SPOOL_DIR") from e
         return Arrival(
-            part=self.root / "tmp" / f"{ulid}.part",
+            part=self.part_of(ulid),
             final=final,
+            mirror=self.mirror.begin(ulid) if self.mirror is not None else None,
             request=request,
             received_at=self._now(),
             flush=self._settings.flush,
@@ -111,40 +111,18 @@ class Spool:
 
     # -- the shelf --------------------------------------------------------------------------------------------
 
-    def path_of(self, ulid: str) -> Path:
-        """Return where an instance lies (whether it is there or not)."""
-        return self.root / "in" / ulid[:_SHARD] / f"{ulid}.dcm"
-
     def remove(self, ulid: str) -> None:
-        """Delete the local bytes of one instance; the caller has the proof in the journal already (I3)."""
-        path = self.path_of(ulid)
-        path.unlink(missing_ok=True)
-        with suppress(OSError):
-            path.parent.rmdir()  # only if empty: an old shard
+        """Delete the local bytes of one instance, both copies; the caller has the proof in the journal already (I3)."""
+        super().remove(ulid)
+        if self.mirror is not None:
+            self.mirror.remove(ulid)
 
-    def listing(self) -> Iterator[str]:
-        """Yield the ULIDs of all files on the shelf, oldest first."""
-        for shard in sorted((self.root / "in").iterdir()):
-            for path in sorted(shard.iterdir()):
-                if path.suffix == ".dcm" and is_ulid(path.stem):
-                    yield path.stem
-
-    def load(self, ulid: str, *, rehash: bool) -> Received:
-        """Read one file's own account of itself; raises SpoolError if it is torn or, with ``rehash``, altered."""
-        path = self.path_of(ulid)
-        with path.open("rb") as file:
-            head = read_head(file)
-            if os.fstat(file.fileno()).st_size != head.dataset_offset + head.record.length:
-                raise SpoolError("file length differs from its record", hint="it was put into torn/")
-            if rehash:
-                digest = hashlib.sha256()
-                while chunk := file.read(_CHUNK):
-                    digest.update(chunk)
-                if digest.hexdigest() != head.record.sha256:
-                    raise SpoolError("file digest differs from its record", hint="it was put into torn/")
-        return Received(
-            ulid=ulid, path=path, request=head.request, record=head.record, dataset_offset=head.dataset_offset
-        )
+    def copies_of(self, ulid: str) -> list[tuple[str, Path]]:
+        """Return the files that hold one instance on this box, each with its place in words."""
+        shelves = [("the spool", self.path_of(ulid))]
+        if self.mirror is not None:
+            shelves.append(("the second copy", self.mirror.path_of(ulid)))
+        return [(name, path) for name, path in shelves if path.exists()]
 
     def set_aside(self, ulid: str, why: str) -> None:
         """Move a file that cannot be believed to ``torn/``: kept, listed, never deleted (I6)."""
@@ -156,18 +134,6 @@ class Spool:
             Event.TORN, f"a spool file was put aside into torn/: {why}", level=logging.ERROR, ulid=ulid,
             hint="it may be an instance that was never acknowledged; keep it and compare with the sender",
         )
-
-    def sweep(self) -> int:
-        """Remove what was on the way in when the last run ended: none of it was acknowledged."""
-        count = 0
-        for path in (self.root / "tmp").iterdir():
-            path.unlink()
-            count += 1
-        # Names made by the last run may not be flushed yet; recovery enters them, so make them stay (I1).
-        for shard in (self.root / "in").iterdir():
-            fsync_directory(shard)
-        fsync_directory(self.root / "in")
-        return count
 
 
 def ensure_identity(root: Path, *, edge_id: str, edge_number: int) -> None:

@@ -3,9 +3,7 @@
 import argparse
 import json
 import os
-import signal
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +12,7 @@ from edge import __version__
 from edge.config import Config, describe, load_config
 from edge.errors import EdgeError
 from edge.events import Event, configure_logging, log
+from edge.stopping import StopSignal
 
 if TYPE_CHECKING:
     from edge.demo.place import Place
@@ -104,11 +103,9 @@ def _serve(options: argparse.Namespace) -> int:
     config = _config(options)
     configure_logging(config.loglevel)
     os.umask(0o077)  # spool, journal and index hold patient data
-    stopping = threading.Event()
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signum, lambda *_: stopping.set())
+    stop = StopSignal()
     log(Event.START, f"dicom-edge {__version__} starts", edge_id=config.edge_id, spool_dir=str(config.spool_dir))
-    serve(config, stopping)
+    serve(config, stop.wait)
     return 0
 
 

@@ -3,7 +3,6 @@
 import json
 import logging
 import os
-import threading
 from collections.abc import Callable
 from datetime import timedelta
 from functools import cache
@@ -51,6 +50,7 @@ class Edge:
         self.journal = open_journal(config)
         self._intake = Intake(self.journal, on_entered=lambda: self._flow.wake())
         self.spool = open_spool(config, on_received=self._intake.put)
+        prepare_mirror(config, self.spool)
         self.recovery: Recovery = recover(self.spool, self.journal)
         self._pools = (_pool(config), _pool(config))  # one for index, one for tag: neither waits for the other
         self._writer = IndexWriter(config.index, config.site)
@@ -155,6 +155,27 @@ def prepare_spool(config: Config) -> IO[str]:
         ) from e
 
 
+def prepare_mirror(config: Config, spool: Spool) -> None:
+    """Make MIRROR_DIR ready and ours; say so if it is no second disk."""
+    if spool.mirror is None:
+        return
+    ready_before = (spool.mirror.root / "spool.json").exists()
+    warning = spool.mirror.prepare(spool.root)
+    if warning:
+        log(Event.CONFIG_WARNING, warning, level=logging.WARNING, hint="name a directory on another disk")
+    if not ready_before and any(spool.listing()):
+        text = f"MIRROR_DIR {spool.mirror.root} is new to this edge: what waits here is copied to it now"
+        log(Event.CONFIG_WARNING, text, level=logging.WARNING, hint="if it is not new: is its disk mounted?")
+    ensure_identity(spool.mirror.root, edge_id=config.edge_id, edge_number=config.edge_number)
+
+
+def open_existing(config: Config) -> tuple[Spool, Journal]:
+    """Open what is there for a command, beside a running edge or without one; raises EdgeError if there is nothing."""
+    if not (config.spool_dir / "journal" / "journal.db").exists():
+        raise SpoolError(f"no spool at {config.spool_dir}", hint="set SPOOL_DIR as it is set for dicom-edge serve")
+    return open_spool(config), open_journal(config)
+
+
 def open_journal(config: Config) -> Journal:
     """Open the journal of SPOOL_DIR, making it if there is none."""
     return Journal(config.spool_dir / "journal" / "journal.db")
@@ -167,6 +188,7 @@ def open_spool(config: Config, on_received: Callable[[Received], None] = lambda 
         reserve_bytes=config.storage_oor * _MB,
         throttle_bytes=config.storage_throttle * _MB,
         flush=Flush(config.flush),
+        mirror=config.mirror_dir,
     )
     return Spool(settings, on_received=on_received)
 
@@ -236,11 +258,11 @@ def write_listening(spool_dir: Path, host: str, port: int) -> None:
     os.replace(part, path)
 
 
-def serve(config: Config, stopping: threading.Event) -> None:
-    """Run one edge until ``stopping`` is set."""
+def serve(config: Config, wait_until_told: Callable[[], None]) -> None:
+    """Run one edge until ``wait_until_told`` returns."""
     edge = Edge(config)
     edge.start()
-    stopping.wait()
+    wait_until_told()
     edge.stop()
 
 

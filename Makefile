@@ -45,7 +45,7 @@ check: env-dev ## lint, format, types, import order, coverage page, a wheel that
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(PYTHON_IN) -m mypy
-	$(VENV)/bin/lint-imports --no-timing
+	$(VENV)/bin/lint-imports --no-logo
 	$(PYTHON_IN) tests/coverage_lines.py --check
 	$(PYTHON_IN) tests/smoke_wheel.py
 

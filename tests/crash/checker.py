@@ -16,7 +16,7 @@ from typing import Any
 import pydicom
 from awscrt import checksums
 
-from tests.crash.evidence import Evidence, Pair, read_part10, untagged_sha256
+from tests.crash.evidence import Evidence, Pair, read_part10, received_sha256
 from tests.crash.ledger import Book
 
 LINE = ["RECEIVED", "INDEXED", "TAGGED", "UPLOADED", "ANNOUNCED", "RELEASED"]
@@ -99,13 +99,11 @@ def _unasked(evidence: Evidence, book: Book) -> Iterator[str]:
 def _in_store(evidence: Evidence) -> Iterator[tuple[Pair, str]]:
     """Yield (UID, SHA-256 of the dataset as received) and key of every object from which it can be proved."""
     for row, account in evidence.stored():
-        path = evidence.objects.get(account["Key"])
-        if path is not None:
-            try:
-                digest = untagged_sha256(path, account["Edits"], account["DatasetOffset"])
-            except ValueError:
-                continue
-            yield (row["sop_instance_uid"], digest), account["Key"]
+        try:
+            digest = received_sha256(evidence.objects, account)
+        except (KeyError, ValueError):
+            continue
+        yield (row["sop_instance_uid"], digest), account["Key"]
     for key, path in evidence.objects.items():
         if key.startswith("parked/"):
             yield read_part10(path).pair, key
@@ -136,13 +134,16 @@ def _moves(evidence: Evidence) -> Iterator[str]:
 def _stored_once(evidence: Evidence) -> Iterator[str]:
     claimed: Counter[str] = Counter()
     for row, account in evidence.stored():
-        key, proof = account["Key"], json.loads(row["stored"])
-        claimed[key] += 1
-        path = evidence.objects.get(key)
-        if path is None:
-            yield f"store: the journal says that {key} is stored"
-        elif _crc64nvme(path) != proof["crc64nvme"]:
-            yield f"store: {key} has another checksum than was confirmed"
+        proof = json.loads(row["stored"])
+        claimed[account["Key"]] += 1
+        if proof.get("original", {}).get("key") != account.get("OriginalKey"):
+            yield f"store: journal and manifest name different originals of {account['Key']}"
+        for part in (proof, *([proof["original"]] if "original" in proof else [])):
+            path = evidence.objects.get(part["key"])
+            if path is None:
+                yield f"store: the journal says that {part['key']} is stored"
+            elif _crc64nvme(path) != part["crc64nvme"]:
+                yield f"store: {part['key']} has another checksum than was confirmed"
     for key, count in claimed.items():
         if count > 1:
             yield f"store: {count} instances claim {key}"
@@ -181,7 +182,10 @@ def _manifests(evidence: Evidence, book: Book) -> Iterator[str]:
             yield f"manifest: {pair[0]} is listed in {listed[pair]} manifests"
     for pair in sorted(set(listed) - book.begun):
         yield f"manifest: {pair[0]} is in a manifest, but was never sent"
-    keys = {i["Key"] for m in evidence.manifests for i in m["Instances"]}
+    keys = {i[name] for m in evidence.manifests for i in m["Instances"] for name in ("Key", "OriginalKey") if name in i}
+    # An original goes up first; if the tagged object then cannot, it stays beside the parked one.
+    ulids = {row["ulid"] for row in evidence.instances}
+    keys |= {key for key in evidence.objects if key.startswith("originals/") and Path(key).stem in ulids}
     for key in sorted(set(evidence.objects) - keys):
         if not key.startswith(("manifests/", "parked/", "journal/")):
             yield f"store: {key} is in the store and in no manifest"
@@ -197,7 +201,8 @@ def _tag_only(evidence: Evidence, most: int = 20) -> Iterator[str]:
         added = b"".join(base64.b64decode(e["New"]) for e in account["Edits"])
         if not added or f"{tagged[0x0013, 0x1001].value}".encode() not in added:
             yield f"tag: {account['Key']} carries no ATRIUID from its edits"
-        received = pydicom.dcmread(_untagged(path, account["Edits"]))
+        original = evidence.objects.get(account.get("OriginalKey", ""))
+        received = pydicom.dcmread(original or _untagged(path, account["Edits"]))
         before, after = {e.tag: e for e in received}, {e.tag: e for e in tagged}
         for tag in {tag for tag in before.keys() | after.keys() if before.get(tag) != after.get(tag)}:
             if tag.group != ALLOWED_GROUP and tag not in ALLOWED_TAGS and tag.element != 0:

@@ -94,6 +94,16 @@ def untagged_sha256(path: Path, edits: list[dict[str, Any]], offset: int) -> str
     return digest.hexdigest()
 
 
+def received_sha256(objects: dict[str, Path], account: dict[str, Any]) -> str:
+    """Return the SHA-256 of the received dataset as the store proves it; raises ValueError or KeyError if it does not.
+
+    An original beside the tagged object (deflated syntaxes) is the proof: untagging cannot give its bytes.
+    """
+    if account.get("OriginalKey"):
+        return untagged_sha256(objects[account["OriginalKey"]], [], account["DatasetOffset"])
+    return untagged_sha256(objects[account["Key"]], account["Edits"], account["DatasetOffset"])
+
+
 class Evidence:
     """One box: ``spool`` (with journal and index) and ``store``; read once, when first asked for."""
 
@@ -144,6 +154,9 @@ class Evidence:
             if row["stored"]:
                 key, tag = json.loads(row["stored"])["key"], json.loads(row["tag"])
                 account = {"Key": key, "Edits": tag["edits"], "DatasetOffset": row["dataset_offset"]}
+                original = json.loads(row["stored"]).get("original")
+                if original:
+                    account["OriginalKey"] = original["key"]
                 yield row, listed.get(key, account)
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.crash.box import session
+from tests.crash.box import session, wait_for
 from tests.crash.ledger import Sent
 
 BOOT_SECONDS = 180
@@ -142,7 +142,7 @@ def guest_mount(folder: Path) -> Path:
 @contextmanager
 def mounted(image: Path, folder: Path) -> Iterator[Path]:
     """Repair the image as a start would, and mount it on the host."""
-    done = subprocess.run(["e2fsck", "-fy", image], check=False, capture_output=True, text=True)
+    done = _run("e2fsck", "-fy", image)
     if done.returncode > 1:
         raise OSError(f"e2fsck: {done.stdout[-500:]}")
     mount = folder / "after"
@@ -151,7 +151,12 @@ def mounted(image: Path, folder: Path) -> Iterator[Path]:
     try:
         yield mount
     finally:
-        subprocess.run(["umount", mount], check=True)
+        # The kernel lets go of the last file a moment after the process that had it is gone.
+        wait_for(lambda: _run("umount", mount).returncode == 0, 30, f"{mount} stays busy")
+
+
+def _run(*command: str | Path) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(command, check=False, capture_output=True, text=True)
 
 
 def _field(pid: int, name: str) -> int:

@@ -36,6 +36,7 @@ class Event(StrEnum):
     JOURNAL_BEHIND = "journal.behind"
     PARKED = "instance.parked"
     DUPLICATE = "instance.duplicate"
+    TAGGED_AGAIN = "instance.tagged-again"
     UPLOADED = "instance.uploaded"
     RELEASED = "instance.released"
     GENERATION_OPENED = "generation.opened"

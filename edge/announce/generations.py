@@ -13,13 +13,13 @@ from typing import Any
 
 from edge.contract.checksum import digest
 from edge.contract.keys import manifest_key
-from edge.contract.manifest import Manifest, ManifestInstance
+from edge.contract.manifest import Manifest, ManifestInstance, OriginalObject
 from edge.contract.states import State
 from edge.contract.store import ObjectStore, StoredObject
 from edge.errors import StoreConflict
 from edge.events import Event, log
 from edge.journal.journal import Journal
-from edge.journal.rows import Generation, Instance
+from edge.journal.rows import Generation, Instance, Original
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,4 +175,16 @@ def _entry(i: Instance) -> ManifestInstance:
         has_error=i.tag.error is not None,
         error=i.tag.error,
         attributes=i.attributes,
+        original=_original(i.tag.original, i.stored["original"]) if i.tag.original else None,
+    )
+
+
+def _original(original: Original, stored: dict[str, Any]) -> OriginalObject:
+    return OriginalObject(
+        key=stored["key"],
+        version_id=stored["version_id"],
+        size=original.size,
+        crc64nvme=original.crc64nvme,
+        sha256=original.sha256,
+        inflated_sha256=original.inflated_sha256,
     )

@@ -7,10 +7,12 @@ Untag gives the received *dataset*, not the sender's deflated bytes: those are u
 import io
 import zlib
 from collections.abc import Iterator, Sequence
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from edge.contract.edits import CHUNK, Edit, read_tagged, read_untagged
 
+#: JPIP's two have a URL in place of the pixel data.
+DEFLATED_SYNTAXES = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"})
 CAP = 1 << 30  # bytes of one inflated dataset; deflate shrinks up to 1032 : 1
 KEPT = 1 << 20  # bytes of the inflated head that are kept, so that going back to it costs nothing
 PIECE = 1 << 16
@@ -50,8 +52,12 @@ def read_tagged_deflated(
 def read_untagged_deflated(
     source: BinaryIO, dataset_offset: int, edits: Sequence[Edit], cap: int = CAP
 ) -> Iterator[bytes]:
-    """Yield the received object, inflated, from the tagged one; raises DeflateFault or ValueError."""
-    return read_untagged(inflated(source, dataset_offset, cap), edits)
+    """Yield the received object, inflated, from the tagged one; raises DeflateFault or ValueError.
+
+    ``source`` stands at the object's first byte; it may be a network stream, which cannot seek.
+    """
+    cap += sum(len(edit.new) for edit in edits)  # the received dataset may have been as large as the cap
+    return read_untagged(inflated(cast(BinaryIO, _Forward(source)), dataset_offset, cap), edits)
 
 
 def _blocks(pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -160,3 +166,21 @@ class _Inflated(io.RawIOBase):
             if len(self._kept) == self._start and len(self._kept) < KEPT:
                 self._kept += piece
         return self._piece[at - self._start : at - self._start + count]
+
+
+class _Forward:
+    """A stream that is read once: going where it stands is allowed, going anywhere else is not."""
+
+    def __init__(self, source: BinaryIO) -> None:
+        self._source = source
+        self._position = 0
+
+    def seek(self, offset: int) -> int:
+        if offset != self._position:
+            raise io.UnsupportedOperation("a stream is read forward only")
+        return offset
+
+    def read(self, size: int) -> bytes:
+        data = self._source.read(size)
+        self._position += len(data)
+        return data

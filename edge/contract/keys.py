@@ -1,7 +1,7 @@
 """Where things lie in the object store (E010, D4, D7).
 
 ``{EdgeId}/{uuid4}/`` holds exactly one generation, because a HealthImaging job imports a prefix; everything
-that is not an instance to import (manifests, parked objects, journal copies) lies under a prefix of its own.
+that is not an instance to import (manifests, parked objects, originals, journal copies) lies under a prefix of its own.
 """
 
 from edge.contract.uids import key_part
@@ -30,3 +30,8 @@ def manifest_key(edge_id: str, generation: str) -> str:
 def parked_key(edge_id: str, ulid: str) -> str:
     """Return the key of a parked instance, uploaded as received."""
     return f"parked/{edge_id}/{ulid}.dcm"
+
+
+def original_key(edge_id: str, ulid: str) -> str:
+    """Return the key of the received file that is kept beside a tagged object which does not lead back to it."""
+    return f"originals/{edge_id}/{ulid}.dcm"

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from edge.contract.edits import Edit
+from edge.contract.tagging import Tagging
 
 MANIFEST_VERSION = 1
 
@@ -21,6 +22,18 @@ class UnknownVersion(ValueError):
 
 class Malformed(ValueError):
     """The manifest (or message) lacks what its version promises, or is no JSON object."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OriginalObject:
+    """The received file beside a tagged object that does not lead back to its exact bytes (deflated syntaxes, D5)."""
+
+    key: str  # not below the generation's prefix: it is not to be imported
+    version_id: str | None
+    size: int
+    crc64nvme: str  # base64
+    sha256: str  # hex, of the whole file; its dataset begins at the instance's dataset_offset
+    inflated_sha256: str  # hex, of the received dataset inflated: what untagging the tagged object gives
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,10 +63,21 @@ class ManifestInstance:
     has_error: bool = False  # uploaded as received, the ATRIUID could not be inserted
     error: str | None = None
     attributes: dict[str, dict[str, Any]] = field(default_factory=dict)  # by level, then keyword
+    original: OriginalObject | None = None  # fields of it are written only where there is one
 
     @property
     def atriuid(self) -> str:
         return f"{self.file_id}.{self.scan_id}"
+
+    @property
+    def tagging(self) -> Tagging:
+        """What undoes the edits."""
+        return Tagging(self.transfer_syntax_uid, self.dataset_offset, self.edits)
+
+    @property
+    def untagged_sha256(self) -> str:
+        """The digest of the dataset that :attr:`tagging` gives back: the received one, or the same inflated."""
+        return self.original.inflated_sha256 if self.original else self.received_sha256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,6 +208,18 @@ def _instance_document(i: ManifestInstance) -> dict[str, Any]:
         "HasError": i.has_error,
         "Error": i.error,
         "Attributes": i.attributes,
+        **(_original_document(i.original) if i.original else {}),
+    }
+
+
+def _original_document(original: OriginalObject) -> dict[str, Any]:
+    return {
+        "OriginalKey": original.key,
+        "OriginalVersionId": original.version_id,
+        "OriginalSize": original.size,
+        "OriginalCRC64NVME": original.crc64nvme,
+        "OriginalSHA256": original.sha256,
+        "InflatedSHA256": original.inflated_sha256,
     }
 
 
@@ -212,4 +248,16 @@ def _instance(row: dict[str, Any]) -> ManifestInstance:
         has_error=bool(row["HasError"]),
         error=row["Error"],
         attributes=dict(row["Attributes"]),
+        original=_original(row) if row.get("OriginalKey") is not None else None,
+    )
+
+
+def _original(row: dict[str, Any]) -> OriginalObject:
+    return OriginalObject(
+        key=str(row["OriginalKey"]),
+        version_id=row["OriginalVersionId"],
+        size=int(row["OriginalSize"]),
+        crc64nvme=str(row["OriginalCRC64NVME"]),
+        sha256=str(row["OriginalSHA256"]),
+        inflated_sha256=str(row["InflatedSHA256"]),
     )

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.contract.attributes import ATTRIBUTES, BY_LEVEL, SqlType
+from edge.contract.deflated import DEFLATED_SYNTAXES
 from edge.errors import ParseFault
 from edge.index.elements import Element, Walk
 from edge.index.sources import InflatedSource, Source
@@ -14,7 +15,6 @@ from edge.index.values import Decoder
 # endian for those. The private and the retired one are those of implicit VR that senders still use.
 _IMPLICIT = frozenset({"1.2.840.10008.1.2", "1.2.840.113619.5.2", "1.2.840.10008.1.20"})
 _BIG_ENDIAN = "1.2.840.10008.1.2.2"
-_DEFLATED = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"})
 
 _CHARSET = 0x00080005
 _WANTED = frozenset(a.tag for a in ATTRIBUTES)
@@ -29,7 +29,7 @@ def read_header(path: str, dataset_offset: int, transfer_syntax_uid: str) -> dic
     what was tolerated, by keyword. Raises ParseFault for a dataset that is empty, cut off or no such dataset.
     """
     little_endian = transfer_syntax_uid != _BIG_ENDIAN
-    deflated = transfer_syntax_uid in _DEFLATED
+    deflated = transfer_syntax_uid in DEFLATED_SYNTAXES
     with Path(path).open("rb") as file:
         size = os.fstat(file.fileno()).st_size - dataset_offset
         if size <= 0:

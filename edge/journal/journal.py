@@ -170,11 +170,33 @@ class Journal(Ledger):
         with self.transaction() as tx:
             self._move(tx, ulid, State.TAGGED, columns={"tag": json.dumps(tag.to_json())}, **tag.to_json())
 
+    def record_tagged_again(self, ulid: str, tag: Tag) -> None:
+        """The object would now be made of other bytes than those recorded, and none was uploaded yet (D5)."""
+        with self.transaction() as tx:
+            done = tx.execute(
+                "UPDATE instance SET tag = ? WHERE ulid = ? AND state = ?",
+                json.dumps(tag.to_json()), ulid, State.TAGGED,
+            )
+            if not done.rowcount:
+                raise JournalError(f"instance {ulid} is not {State.TAGGED}: its digests stay")
+            tx.append("TAGGED_AGAIN", ulid, **tag.to_json())
+
     # -- uploaded, announced, released --------------------------------------------------------------------------
 
-    def record_uploaded(self, ulid: str, *, key: str, version_id: str | None, size: int, crc64nvme: str) -> None:
-        """The store itself confirmed size and checksum of what it holds (D6)."""
-        proof = {"key": key, "version_id": version_id, "size": size, "crc64nvme": crc64nvme}
+    def record_uploaded(
+        self,
+        ulid: str,
+        *,
+        key: str,
+        version_id: str | None,
+        size: int,
+        crc64nvme: str,
+        original: dict[str, Any] | None = None,
+    ) -> None:
+        """The store itself confirmed size and checksum of what it holds (D6), of an original beside it too."""
+        proof: dict[str, Any] = {"key": key, "version_id": version_id, "size": size, "crc64nvme": crc64nvme}
+        if original is not None:
+            proof["original"] = original
         with self.transaction() as tx:
             self._move(tx, ulid, State.UPLOADED, columns={"stored": json.dumps(proof)}, **proof)
 

@@ -2,12 +2,26 @@
 
 import json
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
 from edge.contract.edits import Edit
 from edge.contract.states import State
+from edge.contract.tagging import Tagging
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Original:
+    """The received file that goes up beside a tagged object which does not lead back to its exact bytes (D5)."""
+
+    size: int
+    crc64nvme: str
+    sha256: str
+    inflated_sha256: str  # of the received dataset, inflated: what untagging gives
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,21 +33,28 @@ class Tag:
     crc64nvme: str
     sha256: str
     error: str | None = None  # why it goes up as received, with has_error
+    original: Original | None = None
+    remade: int = 0  # how often the digests were taken again, because this machine's zlib gave other bytes
 
     def to_json(self) -> dict[str, Any]:
-        return {
+        row = {
             "edits": [e.to_json() for e in self.edits],
             "size": self.size,
             "crc64nvme": self.crc64nvme,
             "sha256": self.sha256,
             "error": self.error,
         }
+        if self.original is not None:
+            row |= {"original": self.original.to_json(), "remade": self.remade}
+        return row
 
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> "Tag":
         edits = tuple(Edit.from_json(e) for e in row["edits"])
+        original = row.get("original")  # rows of before there were originals have none
         return cls(
-            edits=edits, size=row["size"], crc64nvme=row["crc64nvme"], sha256=row["sha256"], error=row["error"]
+            edits=edits, size=row["size"], crc64nvme=row["crc64nvme"], sha256=row["sha256"], error=row["error"],
+            original=Original(**original) if original else None, remade=row.get("remade", 0),
         )
 
 
@@ -66,6 +87,10 @@ class Instance:
     parked_stored: dict[str, Any] | None
     reason: str | None
     hint: str | None
+
+    def tagging(self, edits: tuple[Edit, ...]) -> Tagging:
+        """Return what makes the tagged object of this instance's file by ``edits``."""
+        return Tagging(self.transfer_syntax_uid, self.dataset_offset, edits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

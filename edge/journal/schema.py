@@ -55,8 +55,8 @@ CREATE TABLE instance (
     file_id             INTEGER,
     scan_id             INTEGER,
     tag_inputs          TEXT,                 -- JSON
-    tag                 TEXT,                 -- JSON: edits, size, crc64nvme, sha256, error
-    stored              TEXT,                 -- JSON: key, version_id, at
+    tag                 TEXT,                 -- JSON: edits, size, crc64nvme, sha256, error, original
+    stored              TEXT,                 -- JSON: key, version_id, size, crc64nvme, original
     parked_stored       TEXT,                 -- JSON: where a parked one was copied to
     reason              TEXT,                 -- why it is parked
     hint                TEXT,

@@ -1,12 +1,13 @@
 """The release stage: delete local bytes, after proof and never before (I3, E011).
 
 ANNOUNCED -> RELEASED. The proof is asked for again at this moment: the store still holds that version, with the size
-and checksum that we computed, and the manifest that lists it was accepted by the queue.
+and checksum that we computed, of an original beside it too, and the manifest that lists it was accepted by the queue.
 """
 
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from edge.contract.states import State
 from edge.contract.store import ObjectStore
@@ -50,17 +51,30 @@ class ReleaseStage:
         return bool(due)
 
     def _release(self, instance: Instance) -> None:
-        stored, tag = instance.stored, instance.tag
-        held = self._store().head(stored["key"], stored["version_id"]) if stored else None
-        if held is None or tag is None or held.size != tag.size or held.crc64nvme != tag.crc64nvme:
+        proof = self._proof(instance)
+        if proof is None:
             reason = "the store no longer holds what it confirmed"
             hint = "it was deleted or replaced there; the scan is still on this box: retry uploads it again"
             self._journal.record_parked(instance.ulid, reason, hint)
             log(Event.PARKED, f"parked: {reason}", level=logging.ERROR, ulid=instance.ulid, hint=hint)
             return
-        self._journal.record_released(
-            instance.ulid,
-            {"key": held.key, "version_id": held.version_id, "size": held.size, "crc64nvme": held.crc64nvme},
-        )
+        self._journal.record_released(instance.ulid, proof)
         self._spool.remove(instance.ulid)  # the proof is in the journal; recovery ends this if we are killed here
         log(Event.RELEASED, "released after proof", level=logging.DEBUG, ulid=instance.ulid)
+
+    def _proof(self, instance: Instance) -> dict[str, Any] | None:
+        """Return what the store says that it holds now, an original beside the tagged object too; None if not all."""
+        stored, tag = instance.stored, instance.tag
+        if stored is None or tag is None:
+            return None
+        proof = self._held(stored, tag.size, tag.crc64nvme)
+        if proof is None or tag.original is None:
+            return proof
+        original = self._held(stored["original"], tag.original.size, tag.original.crc64nvme)
+        return None if original is None else proof | {"original": original}
+
+    def _held(self, stored: dict[str, Any], size: int, crc64nvme: str) -> dict[str, Any] | None:
+        held = self._store().head(stored["key"], stored["version_id"])
+        if held is None or held.size != size or held.crc64nvme != crc64nvme:
+            return None
+        return {"key": held.key, "version_id": held.version_id, "size": held.size, "crc64nvme": held.crc64nvme}

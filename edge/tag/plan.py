@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from edge.contract.deflated import CAP, DeflateFault, inflated, inflated_size
+from edge.contract.deflated import CAP, DEFLATED_SYNTAXES, DeflateFault, inflated, inflated_size
 from edge.contract.edits import Edit
 from edge.tag import encode
 from edge.tag.block import CREATOR, GROUP, Block, find_block
@@ -26,7 +26,6 @@ from edge.tag.walk import (
 
 IMPLICIT_SYNTAXES = frozenset({"1.2.840.10008.1.2", "1.2.840.113619.5.2"})  # the second is GE's own
 BIG_ENDIAN_SYNTAXES = frozenset({"1.2.840.10008.1.2.2"})
-DEFLATED_SYNTAXES = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"})
 
 EXPLICIT_LITTLE_UID = "1.2.840.10008.1.2.1"
 
@@ -62,9 +61,12 @@ def plan(
     inputs: TagInputs,
     limits: Limits | None = None,
 ) -> list[Edit]:
-    """Return the edits for the dataset in ``source[dataset_offset:end]``; raises TagFault."""
+    """Return the edits for the dataset in ``source[dataset_offset:end]``; raises TagFault.
+
+    Those of a deflated dataset count in the inflated object, as :class:`edge.contract.tagging.Tagging` reads them.
+    """
     if transfer_syntax_uid in DEFLATED_SYNTAXES:
-        raise fault(Reason.DEFLATED)
+        return plan_deflated(source, dataset_offset, inputs, limits=limits)
     walk = Walk(source, end, limits)
     draft = Draft(walk, outline(walk, dataset_offset, encoding_of(transfer_syntax_uid)))
     block = find_block(walk, draft.outline)
@@ -81,7 +83,9 @@ def plan(
     return draft.edits()
 
 
-def plan_deflated(source: BinaryIO, dataset_offset: int, inputs: TagInputs, cap: int = CAP) -> list[Edit]:
+def plan_deflated(
+    source: BinaryIO, dataset_offset: int, inputs: TagInputs, cap: int = CAP, limits: Limits | None = None
+) -> list[Edit]:
     """Return the edits for a deflated object, counted in the inflated one (see :mod:`edge.contract.deflated`).
 
     Raises TagFault, also for what inflates beyond ``cap``. Two passes, flat memory.
@@ -89,7 +93,7 @@ def plan_deflated(source: BinaryIO, dataset_offset: int, inputs: TagInputs, cap:
     try:
         end = inflated_size(source, dataset_offset, cap)
         # PS3.5 A.5: what is deflated is explicit VR little endian.
-        return plan(inflated(source, dataset_offset, cap), dataset_offset, end, EXPLICIT_LITTLE_UID, inputs)
+        return plan(inflated(source, dataset_offset, cap), dataset_offset, end, EXPLICIT_LITTLE_UID, inputs, limits)
     except DeflateFault as e:
         raise fault(Reason.INFLATE) from e
 

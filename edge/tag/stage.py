@@ -4,18 +4,14 @@ INDEXED -> TAGGED | PARKED. No tagged copy is written to the disk: the upload ma
 edits, both of which are durable (I2).
 """
 
-import hashlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from io import RawIOBase
-from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 from edge import __version__
-from edge.contract.checksum import Crc64Nvme
-from edge.contract.edits import Edit, read_tagged, read_untagged
+from edge.contract.edits import Edit
 from edge.contract.states import State
 from edge.errors import ParseFault, TagFault, WorkerDied
 from edge.events import Event, log
@@ -24,6 +20,7 @@ from edge.journal.rows import Instance, Tag
 from edge.parse.pool import ParsePool
 from edge.spool.spool import Spool
 from edge.tag.inputs import TagInputs
+from edge.tag.proof import prove
 
 _BATCH = 32
 
@@ -117,57 +114,8 @@ class TagStage:
             edits = tuple(Edit.from_json(row) for row in planned)
         except (TagFault, ParseFault, WorkerDied) as e:
             error = str(e)
-        tag = prove(path, edits, instance, error)
+        tag = prove(path, instance, edits, error)
         if tag is None and edits:
             # The edits do not lead back: never upload them. As received then, or parked if that is wrong too.
-            tag = prove(path, (), instance, "the tag could not be taken back to the received bytes")
+            tag = prove(path, instance, (), "the tag could not be taken back to the received bytes")
         return tag
-
-
-def prove(path: Path, edits: Sequence[Edit], instance: Instance, error: str | None) -> Tag | None:
-    """Digest the tagged object and check that untagging it gives the received dataset; None if it does not, or cannot be read (D5).
-
-    One pass over the file, nothing held in memory.
-    """
-    received = hashlib.sha256()
-    skip = instance.dataset_offset
-    try:
-        with path.open("rb") as file:
-            reader = _DigestingReader(read_tagged(file, edits))
-            for piece in read_untagged(cast(BinaryIO, reader), edits):
-                received.update(piece[skip:])
-                skip = max(0, skip - len(piece))
-    except (ValueError, OSError):
-        return None
-    if received.hexdigest() != instance.received_sha256:
-        return None
-    return Tag(
-        edits=tuple(edits),
-        size=reader.size,
-        crc64nvme=reader.crc.base64(),
-        sha256=reader.sha256.hexdigest(),
-        error=error,
-    )
-
-
-class _DigestingReader(RawIOBase):
-    """A file made of pieces, digested as it is read."""
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
-        self._rest = b""
-        self.size = 0
-        self.crc = Crc64Nvme()
-        self.sha256 = hashlib.sha256()
-
-    def read(self, size: int = -1) -> bytes:
-        while len(self._rest) < size:
-            piece = next(self._pieces, None)
-            if piece is None:
-                break
-            self.size += len(piece)
-            self.crc.update(piece)
-            self.sha256.update(piece)
-            self._rest = self._rest + piece if self._rest else piece
-        taken, self._rest = self._rest[:size], self._rest[size:]
-        return taken

@@ -37,7 +37,6 @@ class Reason(StrEnum):
     DEPTH = "sequences are nested too deeply"
     COUNT = "there are too many elements"
     LENGTH = "a length does not fit"
-    DEFLATED = "the transfer syntax is deflated"
     INFLATE = "the deflated dataset cannot be inflated"
     EMPTY = "the dataset is empty"
     SEQUENCE = "an element that must be a sequence is none"
@@ -49,7 +48,7 @@ HINTS: Final = {
     Reason.TRUNCATED: "Send it again; if the sender's own copy is cut short, ask its operator for a whole one.",
     Reason.DEPTH: "No known device nests like this; look at the object before anybody opens it.",
     Reason.COUNT: "No known device writes so many; look at the object before anybody opens it.",
-    Reason.DEFLATED: "Ask the sender for an explicit VR little endian syntax, or use the object as received.",
+    Reason.INFLATE: "Send it again; if it stays so, take it for damaged or a decompression bomb, and do not open it.",
 }
 
 

@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 
 from edge.contract.edits import Edit
-from edge.contract.manifest import Malformed, Manifest, UnknownVersion, load_manifest
+from edge.contract.manifest import Malformed, Manifest, OriginalObject, UnknownVersion, load_manifest
 
 pytestmark = pytest.mark.door("file")
 GOLDEN = Path(__file__).parent / "golden"
 V1 = GOLDEN / "manifest-v1.json"
 #: A golden file is never edited: devices in the field go on sending what it shows.
 V1_SHA256 = "46673e49a1cd5ae9d05343ec25425b131e5a7ed17c84424034da9a1354e364e6"
+V1_ORIGINAL = GOLDEN / "manifest-v1-original.json"
+V1_ORIGINAL_SHA256 = "5e28e5163d89417684b2742ac958155917d019be568b40d61699a2a0406ac42c"
 ROOT = "1.2.826.0.1.3680043.10.1234"
 
 
@@ -88,6 +90,37 @@ def test_D7_unknown_fields_are_ignored():
     doc["Later"] = {"a": 1}
     doc["Instances"][0]["Later"] = [1]
     assert load_manifest(json.dumps(doc).encode()) == load_manifest(V1.read_bytes())
+
+
+def test_D7_a_manifest_with_an_original_reads_as_it_was_meant():
+    """The fields of an original came later, within version 1: pinned too, read field by field, written as they were."""
+    assert hashlib.sha256(V1_ORIGINAL.read_bytes()).hexdigest() == V1_ORIGINAL_SHA256
+    m = load_manifest(V1_ORIGINAL.read_bytes())
+    plain, deflated = m.instances
+    assert plain.original is None
+    assert plain.untagged_sha256 == plain.received_sha256
+    assert deflated.original == OriginalObject(
+        key="originals/stack-edge1/01JNB6Z3F8Q2V1M4X7C9T5R0KD.dcm",
+        version_id="v-original",
+        size=901,
+        crc64nvme="AAECAwQFBgg=",
+        sha256=f"{33:064x}",
+        inflated_sha256=f"{34:064x}",
+    )
+    assert deflated.untagged_sha256 == f"{34:064x}"
+    assert deflated.tagging.keeps_original
+    assert m.to_json() == V1_ORIGINAL.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "field", ["OriginalVersionId", "OriginalSize", "OriginalCRC64NVME", "OriginalSHA256", "InflatedSHA256"]
+)
+def test_D7_no_field_of_an_original_may_be_missing(field):
+    """Where there is an original, all of it is told."""
+    doc = json.loads(V1_ORIGINAL.read_bytes())
+    del doc["Instances"][1][field]
+    with pytest.raises(Malformed):
+        load_manifest(json.dumps(doc).encode())
 
 
 def test_D7_another_version_is_not_read():

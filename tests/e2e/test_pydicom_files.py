@@ -16,7 +16,7 @@ from pynetdicom import AE
 from edge.wire import WireTap
 from tests.crash.box import Box, Nursery, wait_for
 from tests.crash.checker import check
-from tests.crash.evidence import untagged_sha256
+from tests.crash.evidence import received_sha256
 from tests.crash.ledger import Sent, book
 from tests.parts import program
 
@@ -118,8 +118,7 @@ def judge(box, tap):
     on_the_wire = {(entry.sop_instance_uid, entry.sha256) for entry in answered}
     assert {file.pair for file in evidence.files if file.whole} == on_the_wire
     uploaded = {
-        (row["sop_instance_uid"], untagged_sha256(evidence.objects[o["Key"]], o["Edits"], o["DatasetOffset"]))
-        for row, o in evidence.stored()
+        (row["sop_instance_uid"], received_sha256(evidence.objects, o)) for row, o in evidence.stored()
     }
     parked = {(r["sop_instance_uid"], r["received_sha256"]) for r in evidence.instances if r["state"] == "PARKED"}
     assert uploaded | parked == on_the_wire

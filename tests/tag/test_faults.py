@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge.contract.deflated import DEFLATED_SYNTAXES
 from edge.contract.edits import Edit, read_tagged, read_untagged
 from edge.errors import TagFault
 from edge.parse.pool import ParsePool
-from edge.tag.plan import DEFLATED_SYNTAXES, plan, plan_edits
+from edge.tag.plan import plan, plan_edits
 from edge.tag.walk import Limits, Reason
 from tests.tag import build
 from tests.tag.build import BIG, CREATOR, EXPLICIT, IMPLICIT, INPUTS, OTHER_INPUTS, SITE_INPUTS, Form, Shape
@@ -148,9 +149,9 @@ def test_D5_the_same_element_twice_is_disorder() -> None:
 
 
 @pytest.mark.parametrize("syntax", sorted(DEFLATED_SYNTAXES))
-def test_D5_deflated_syntaxes_are_a_fault_of_their_own(syntax: str) -> None:
-    """Deflated bytes are not mistaken for a damaged dataset."""
-    assert fault_of(UID, syntax) == Reason.DEFLATED
+def test_D5_what_only_says_that_it_is_deflated_is_a_fault_of_its_own(syntax: str) -> None:
+    """Bytes that do not inflate are not mistaken for a damaged dataset."""
+    assert fault_of(UID, syntax) == Reason.INFLATE
 
 
 def test_D5_a_sequence_as_UN_that_is_not_implicit_is_left_alone() -> None:

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edge.contract.edits import Edit, read_tagged, read_untagged, tagged_size
+from edge.contract.edits import Edit, tagged_size
+from edge.contract.tagging import Tagging
 from edge.tag import dictionary
 from edge.tag.inputs import TagInputs
 from edge.tag.plan import plan
@@ -53,9 +54,13 @@ def tag(raw: bytes, start: int, syntax: str, inputs: TagInputs) -> tuple[list[Ed
     edits = plan(io.BytesIO(raw), start, len(raw), syntax, inputs)
     again = plan(io.BytesIO(raw), start, len(raw), syntax, TagInputs.from_json(inputs.to_json()))
     assert edits == again
-    tagged = b"".join(read_tagged(io.BytesIO(raw), edits))
-    assert b"".join(read_untagged(io.BytesIO(tagged), edits)) == raw
-    assert len(tagged) == tagged_size(len(raw), edits)
+    tagging = Tagging(syntax, start, tuple(edits))
+    tagged = b"".join(tagging.read_tagged(io.BytesIO(raw)))
+    restorable = b"".join(tagging.read_restorable(io.BytesIO(raw)))
+    assert b"".join(tagging.read_untagged(io.BytesIO(tagged))) == restorable
+    if not tagging.keeps_original:
+        assert restorable == raw
+        assert len(tagged) == tagged_size(len(raw), edits)
     assert plan(io.BytesIO(tagged), start, len(tagged), syntax, inputs) == []
     return edits, tagged
 

@@ -10,12 +10,16 @@ from cloud.errors import ManifestFault, MessageFault, ObjectFault
 from cloud.ingest.bodies import Completed
 from edge.contract.atriuid import FILE_IDS_PER_EDGE
 from edge.contract.keys import generation_prefix, instance_key, manifest_key
-from edge.contract.manifest import Malformed, Manifest, ManifestInstance, load_manifest
+from edge.contract.manifest import Malformed, Manifest, ManifestInstance, OriginalObject, load_manifest
 from edge.contract.store import ObjectReader
 from edge.contract.uids import is_valid_uid
 
 #: 5,000 instances (a generation's limit) with long edit lists come to some 50 MB.
 MAX_MANIFEST = 256 << 20
+
+
+#: An object to import, or the received file beside one that does not lead back to it.
+Announced = ManifestInstance | OriginalObject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,8 +117,9 @@ def _instance_faults(manifest: Manifest, i: ManifestInstance, prefix: str) -> li
     expected = instance_key(
         manifest.edge_id, manifest.job_id, i.study_instance_uid, i.series_instance_uid, i.sop_instance_uid
     )
-    if i.key != expected or not i.key.startswith(prefix):
-        return ["an instance lies outside its generation"]
+    strayed = i.original is not None and not i.original.key.startswith(f"originals/{manifest.edge_id}/")
+    if i.key != expected or not i.key.startswith(prefix) or strayed:
+        return ["an instance lies outside its generation, or its original outside this edge's originals"]
     if i.file_id // FILE_IDS_PER_EDGE != manifest.edge_number or i.file_id % FILE_IDS_PER_EDGE == 0 or i.scan_id < 1:
         return ["an ATRIUID is not of this edge's numbers"]
     if i.received_at.tzinfo is None or i.size < 0 or i.received_size < 0 or not i.crc64nvme:
@@ -128,21 +133,22 @@ def verify_objects(reader: ObjectReader, manifest: Manifest, threads: int) -> No
     Only heads are read (fault 21); an object is read in full where its store keeps no checksum.
     """
 
-    def problem(i: ManifestInstance) -> ObjectProblem | None:
-        return find_problem(reader, i)
+    def problem(announced: Announced) -> ObjectProblem | None:
+        return find_problem(reader, announced)
 
-    problems = [p for p in _in_parallel(problem, manifest.instances, threads) if p is not None]
+    objects: list[Announced] = [*manifest.instances, *(i.original for i in manifest.instances if i.original)]
+    problems = [p for p in _in_parallel(problem, objects, threads) if p is not None]
     if problems:
         first = problems[0]
         raise ObjectFault(
-            f"{len(problems)} of {len(manifest.instances)} announced objects are not in the store as announced;"
+            f"{len(problems)} of {len(objects)} announced objects are not in the store as announced;"
             f" the first: {first.key} {first.words}",
             hint="the edge keeps its copies until they are verified; see what removed or replaced the objects",
         )
 
 
 def _in_parallel(
-    work: Callable[[ManifestInstance], ObjectProblem | None], items: tuple[ManifestInstance, ...], threads: int
+    work: Callable[[Announced], ObjectProblem | None], items: list[Announced], threads: int
 ) -> list[ObjectProblem | None]:
     if not items:
         return []
@@ -150,7 +156,7 @@ def _in_parallel(
         return list(pool.map(work, items))
 
 
-def find_problem(reader: ObjectReader, i: ManifestInstance) -> ObjectProblem | None:
+def find_problem(reader: ObjectReader, i: Announced) -> ObjectProblem | None:
     """Return what is wrong with one object in the store, None if it is as announced."""
     held = reader.head(i.key, i.version_id)
     if held is None:

@@ -15,7 +15,9 @@ from cloud.dashboard.errors import load_errors
 from cloud.errors import ManifestFault, MessageFault, ObjectFault
 from cloud.ingest.counts import has_modality
 from cloud.ingest.ingest import Ingester
+from edge.contract.checksum import digest
 from edge.contract.envelope import Kind, load_envelope
+from edge.contract.manifest import OriginalObject
 from tests.cloud.edges import ROOT, FakeEdge, Scan, put, scans, tampered
 
 pytestmark = pytest.mark.door("SQL")
@@ -301,6 +303,41 @@ def test_I3_an_object_that_differs_is_not_taken_over(database, store, change, wo
         Ingester(database.engine, store).handle(sent.completed)
     assert words in database.one("SELECT reason FROM generation")
     assert database.one("SELECT count(*) FROM instance") == 0
+
+
+def test_I3_D5_an_original_beside_a_tagged_object_is_verified_too(database, store):
+    """The received file that a deflated object does not lead back to must be in the store as announced."""
+    edge, ingester = FakeEdge(store=store), Ingester(database.engine, store)
+    raw = b"deflated as received"
+    whole = digest([raw])
+    first = edge.announce(scans(1)).manifest
+    (i,) = first.instances
+
+    def announce(original_key: str):
+        job = str(uuid.uuid4())
+        key = i.key.replace(first.job_id, job)
+        original = OriginalObject(
+            key=original_key,
+            version_id=None,
+            size=whole.size,
+            crc64nvme=whole.crc64nvme,
+            sha256=whole.sha256,
+            inflated_sha256="0" * 64,
+        )
+        held = put(store, key, b"".join(store.read(i.key)))
+        moved = replace(i, key=key, version_id=held.version_id, original=original)
+        return edge.publish(replace(first, job_id=job, instances=(moved,)))
+
+    lost = announce("originals/demo-edge1/01A.dcm")
+    with pytest.raises(ObjectFault, match="1 of 2"):
+        ingester.handle(lost.completed)
+    assert "originals/demo-edge1/01A.dcm is missing" in database.one("SELECT reason FROM generation")
+    put(store, "originals/demo-edge1/01A.dcm", raw)
+    ingester.handle(lost.completed)
+    assert database.one("SELECT count(*) FROM instance") == 1
+    put(store, "originals/other/01A.dcm", raw)
+    with pytest.raises(MessageFault, match="originals"):
+        ingester.handle(announce("originals/other/01A.dcm").completed)
 
 
 def test_I3_a_manifest_that_differs_is_not_read(database, store):

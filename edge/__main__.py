@@ -1,4 +1,4 @@
-"""The command ``dicom-edge``: serve, demo, status, parked, retry, check-config."""
+"""The command ``dicom-edge``: serve, demo, status, check-config, and those of :mod:`edge.commands`."""
 
 import argparse
 import json
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge import __version__
+from edge.commands import add_commands, retry
 from edge.config import Config, describe, load_config
 from edge.errors import EdgeError
 from edge.events import Event, configure_logging, log
@@ -25,6 +26,7 @@ examples:
   dicom-edge status                            how many scans are where, and what is in the way
   dicom-edge parked                            what could not go on, why, and what to do
   dicom-edge retry --all                       send all parked scans through the line again
+  dicom-edge fetch UID --as-received           exactly what the sender sent, with proof of the digest
 """
 
 
@@ -80,10 +82,8 @@ def _parser() -> argparse.ArgumentParser:
     configured(sub)
     sub.add_argument("--json", action="store_true", help="for programs")
     sub.add_argument("--verify", action="store_true", help="also check every entry of the custody ledger")
-    sub = command("parked", _parked, "list what could not go on, why, and what to do")
-    configured(sub)
-    sub.add_argument("--json", action="store_true", help="for programs")
-    sub = command("retry", _retry, "send parked scans through the line again",
+    add_commands(command, configured)
+    sub = command("retry", retry, "send parked scans through the line again",
                   "examples:\n  dicom-edge retry 01JX3KZ0000000000000000000\n  dicom-edge retry --all")  # fmt: skip
     configured(sub)
     sub.add_argument("ulid", nargs="*", help="as listed by dicom-edge parked")
@@ -136,11 +136,12 @@ def _place(options: argparse.Namespace) -> "Place":
 
 
 def _status(options: argparse.Namespace) -> int:
+    from edge.compose import open_existing
     from edge.services.heartbeat import journal_status
     from edge.services.report import status_text
 
     config = _config(options)
-    spool, journal = _open_existing(config)
+    spool, journal = open_existing(config)
     status = journal_status(journal, spool)
     if options.verify:
         status["EntriesVerified"] = journal.verify_chain()
@@ -152,36 +153,6 @@ def _status(options: argparse.Namespace) -> int:
     if options.verify:
         print(f"custody ledger: {status['EntriesVerified']} entries, the chain is whole")
     return 0
-
-
-def _parked(options: argparse.Namespace) -> int:
-    from edge.services.report import parked_text
-
-    _, journal = _open_existing(_config(options))
-    parked = journal.parked()
-    if options.json:
-        rows = [{"Ulid": i.ulid, "At": i.moved_at.isoformat(), "Reason": i.reason, "Hint": i.hint} for i in parked]
-        print(json.dumps(rows, indent=2))
-    else:
-        print(parked_text(parked))
-    return 0
-
-
-def _retry(options: argparse.Namespace) -> int:
-    from edge.services.report import retry
-
-    if bool(options.ulid) == options.all:
-        print("dicom-edge: name the instances to retry (see: dicom-edge parked), or say --all", file=sys.stderr)
-        return 2
-    _, journal = _open_existing(_config(options))
-    done, refused = retry(journal, options.ulid, every=options.all)
-    for ulid in done:
-        print(f"{ulid} goes through the line again")
-    for why in refused:
-        print(f"dicom-edge: {why}", file=sys.stderr)
-    if not done and not refused:
-        print("nothing is parked")
-    return 1 if refused else 0
 
 
 def _check_config(options: argparse.Namespace) -> int:
@@ -197,14 +168,6 @@ def _check_config(options: argparse.Namespace) -> int:
         return 2
     print("the configuration is good")
     return 0
-
-
-def _open_existing(config: Config) -> tuple[Any, Any]:
-    from edge.compose import open_journal, open_spool
-
-    if not (config.spool_dir / "journal" / "journal.db").exists():
-        raise EdgeError(f"no spool at {config.spool_dir}", hint="set SPOOL_DIR as it is set for dicom-edge serve")
-    return open_spool(config), open_journal(config)
 
 
 def _running(config: Config) -> dict[str, Any] | None:

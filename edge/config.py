@@ -112,6 +112,7 @@ SETTINGS: tuple[Setting, ...] = (
     S(name="EDGE_NUMBER", default="", parse=_whole(1, MAX_EDGE_NUMBER), meaning="The number that the cloud gave this edge (`dicom-cloud register-edge`); ATRIUIDs are issued from it. Required."),
     S(name="SITE", default="", parse=_text, meaning="Issuer of patient ids that name none; the edge's name if not set."),
     S(name="SPOOL_DIR", default="/var/lib/dicom-edge", parse=_path, meaning="Where scans, journal and index lie; a disk of its own is best."),
+    S(name="MIRROR_DIR", default="", parse=_optional_path, meaning="Directory on another disk where each scan is kept a second time, flushed before Success like the first, until it is released. If it cannot be written, stores are refused with 0xA700."),
     S(name="SCP_HOST", default="0.0.0.0", parse=_text, meaning="Address to listen on."),
     S(name="SCP_PORT", default="11112", parse=_whole(0, 65535), meaning="DICOM port; 0 takes a free one."),
     S(name="AE_TITLE", default="EDGE_AE", parse=_ae_title, meaning="Our own AE title; any called title is accepted."),
@@ -161,6 +162,7 @@ class Config:
     edge_number: int
     site: str
     spool_dir: Path
+    mirror_dir: Path | None
     scp_host: str
     scp_port: int
     ae_title: str
@@ -247,7 +249,7 @@ def load_config(environ: Mapping[str, str], file: Path | None = None) -> Config:
 
 
 #: Settings that the cross checks look at; these run only if each could be read.
-_JUDGED = {"STORAGE_THROTTLE", "STORAGE_OOR", "STORE_DIR", "QUEUE_FILE"}
+_JUDGED = {"STORAGE_THROTTLE", "STORAGE_OOR", "STORE_DIR", "QUEUE_FILE", "MIRROR_DIR", "SPOOL_DIR"}
 
 
 def _cross_faults(values: Mapping[str, Any]) -> list[str]:
@@ -260,6 +262,8 @@ def _cross_faults(values: Mapping[str, Any]) -> list[str]:
         faults.append("AWS_ACCESS_KEY and AWS_SECRET_KEY go together; one of them is missing")
     if (values["bucketname"] or values["queue_url"]) and not (values["region_name"] or values["aws_region"]):
         faults.append("AWS_REGION (or REGION_NAME) is needed with BUCKETNAME or QUEUE_URL")
+    if values["mirror_dir"] is not None and values["mirror_dir"] == values["spool_dir"]:
+        faults.append("MIRROR_DIR must be another directory than SPOOL_DIR, on another disk")
     if values["storage_oor"] > values["storage_throttle"]:
         faults.append("STORAGE_OOR must not be above STORAGE_THROTTLE: stores are slowed before they are refused")
     return faults

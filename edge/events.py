@@ -32,6 +32,7 @@ class Event(StrEnum):
     HANDLER_FAILED = "association.handler-failed"
     RECOVERED = "spool.recovered"
     TORN = "spool.torn"
+    RESTORED = "spool.restored"
     SPOOL_LOW = "spool.low"
     JOURNAL_BEHIND = "journal.behind"
     PARKED = "instance.parked"

@@ -142,7 +142,7 @@ def build_manifest(generation: Generation, instances: list[Instance], settings: 
         opened_at=generation.opened_at,
         closed_at=generation.closed_at,
         close_reason=generation.close_reason,
-        parked_count=sum(i.state is State.PARKED for i in instances),
+        parked_count=sum(i.state in (State.PARKED, State.REJECTED) for i in instances),
         instances=tuple(_entry(i) for i in instances if i.state in (State.UPLOADED, State.ANNOUNCED, State.RELEASED)),
         datastore_id=settings.datastore_id,
     )

@@ -14,9 +14,10 @@ class State(StrEnum):
     RELEASED = "RELEASED"  # local bytes deleted after proof; the entries stay
     DUPLICATE = "DUPLICATE"  # same UID, same digest as one already held: costs nothing
     PARKED = "PARKED"  # put beside the line with a reason and a hint, never deleted
+    REJECTED = "REJECTED"  # was parked; an operator decided that it goes no further; its copy under parked/ stays
 
 
-#: Legal moves. PARKED goes back to RECEIVED by an operator's retry.
+#: Legal moves. PARKED goes back to RECEIVED by an operator's retry or acceptance.
 MOVES: dict[State | None, frozenset[State]] = {
     None: frozenset({State.RECEIVED}),
     State.RECEIVED: frozenset({State.INDEXED, State.DUPLICATE, State.PARKED}),
@@ -26,7 +27,8 @@ MOVES: dict[State | None, frozenset[State]] = {
     State.ANNOUNCED: frozenset({State.RELEASED, State.PARKED}),
     State.RELEASED: frozenset(),
     State.DUPLICATE: frozenset(),
-    State.PARKED: frozenset({State.RECEIVED}),
+    State.PARKED: frozenset({State.RECEIVED, State.REJECTED}),
+    State.REJECTED: frozenset(),
 }
 
 

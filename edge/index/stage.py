@@ -5,13 +5,13 @@ RECEIVED -> INDEXED | DUPLICATE | PARKED.
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from edge.contract.states import State
-from edge.contract.uids import is_valid_uid
 from edge.errors import EdgeError, ParseFault, WorkerDied
 from edge.events import Event, log
+from edge.index.judgement import ACCEPTED_CONFLICT, CONFLICT, Acceptable, judge, uids_of
 from edge.index.rows import IndexRow
 from edge.journal.journal import Journal
 from edge.journal.rows import Generation, Instance
@@ -76,14 +76,26 @@ class IndexStage:
                 if isinstance(reading, EdgeError):
                     self._park(instance, reading)
                     continue
-                fault = judge(instance, reading) or self._rivalry(instance)
+                accepted = self._journal.accepted(instance.ulid)
+                fault = judge(instance, reading, accepted)
                 if fault is not None:
                     self._park(instance, fault)
                     continue
-                generation = self._settle(instance, reading)
+                named = self._named_by_dataset(instance, reading)
+                twin = self._find_held_twin(named) if named is not instance else None
+                if twin is not None:
+                    self._journal.record_duplicate(instance.ulid, twin)
+                    duplicates.append((instance, twin))
+                    continue
+                rival = self._journal.find_rival(named)
+                if rival is not None and Acceptable.CONFLICT not in accepted:
+                    self._park(instance, _conflict(rival))
+                    continue
+                generation = self._settle(named, reading, alone=ACCEPTED_CONFLICT if rival is not None else None)
                 if generation.opened:
                     opened.append(generation)
-                rows.append(self._row(instance, reading))
+                if rival is None:  # of two with one UID the first stays in the index, as it does in the cloud's
+                    rows.append(self._row(named, reading))
             if rows:
                 self._writer.record(rows)  # IndexAway undoes the transaction: the whole step is taken again
         for instance, twin in duplicates:
@@ -119,16 +131,16 @@ class IndexStage:
             return None
         return twin.ulid
 
-    def _rivalry(self, instance: Instance) -> ParseFault | None:
-        rival = self._journal.find_rival(instance)
-        if rival is None:
-            return None
-        return ParseFault(
-            "another object with this SOP Instance UID and other bytes is already held",
-            hint=f"compare it with {rival.ulid}; both are kept",
-        )
+    def _named_by_dataset(self, instance: Instance, attributes: dict[str, dict[str, Any]]) -> Instance:
+        """Return the instance under its dataset's UIDs; they differ only where an operator accepted that."""
+        found = uids_of(attributes)
+        sop_class, sop_instance = str(found["SOPClassUID"]), str(found["SOPInstanceUID"])
+        if (sop_class, sop_instance) == (instance.sop_class_uid, instance.sop_instance_uid):
+            return instance
+        self._journal.record_uids(instance.ulid, sop_class_uid=sop_class, sop_instance_uid=sop_instance)
+        return replace(instance, sop_class_uid=sop_class, sop_instance_uid=sop_instance)
 
-    def _settle(self, instance: Instance, attributes: dict[str, dict[str, Any]]) -> Generation:
+    def _settle(self, instance: Instance, attributes: dict[str, dict[str, Any]], alone: str | None) -> Generation:
         return self._journal.record_indexed(
             instance.ulid,
             study_instance_uid=attributes["Study"]["StudyInstanceUID"],
@@ -136,6 +148,7 @@ class IndexStage:
             attributes=attributes,
             most_instances=self._limits.most_instances,
             most_bytes=self._limits.most_bytes,
+            alone=alone,
         )
 
     def _park(self, instance: Instance, fault: EdgeError) -> None:
@@ -156,24 +169,7 @@ class IndexStage:
         )
 
 
-def judge(instance: Instance, attributes: dict[str, dict[str, Any]]) -> ParseFault | None:
-    """Tell why an instance whose header was read cannot go on (D1, D4); None if it can."""
-    found = {
-        "StudyInstanceUID": attributes["Study"].get("StudyInstanceUID"),
-        "SeriesInstanceUID": attributes["Series"].get("SeriesInstanceUID"),
-        "SOPInstanceUID": attributes["Instance"].get("SOPInstanceUID"),
-        "SOPClassUID": attributes["Instance"].get("SOPClassUID"),
-    }
-    missing = [name for name, uid in found.items() if not uid]
-    if missing:
-        return ParseFault(f"the dataset has no {', '.join(missing)}", hint="the sender must be mended; then send again")
-    malformed = [name for name, uid in found.items() if not is_valid_uid(str(uid))]
-    if malformed:
-        return ParseFault(
-            f"malformed UID in {', '.join(malformed)} (PS3.5 9.1)", hint="the sender must be mended; then send again"
-        )
-    if found["SOPInstanceUID"] != instance.sop_instance_uid:
-        return ParseFault("SOP Instance UID differs between command and dataset", hint="tell the sender's vendor")
-    if found["SOPClassUID"] != instance.sop_class_uid:
-        return ParseFault("SOP Class UID differs between command and dataset", hint="tell the sender's vendor")
-    return None
+def _conflict(rival: Instance) -> ParseFault:
+    return ParseFault(
+        CONFLICT, hint=f"compare it with {rival.ulid}; both are kept; then dicom-edge parked accept, or reject"
+    )

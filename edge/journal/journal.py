@@ -14,12 +14,25 @@ from edge.contract.atriuid import FILE_IDS_PER_EDGE, Atriuid, file_id
 from edge.contract.envelope import Kind
 from edge.contract.states import MOVES, State
 from edge.errors import JournalError
-from edge.journal.ledger import Ledger, Transaction
-from edge.journal.rows import Generation, Instance, Message, Tag, generation_row, instance_row, message_row
+from edge.journal.ledger import Transaction
+from edge.journal.questions import Questions
+from edge.journal.rows import (
+    Decision,
+    Generation,
+    Instance,
+    Message,
+    Tag,
+    generation_row,
+    instance_row,
+    message_row,
+)
 from edge.spool.arrival import Received
 
+#: What an instance loses that begins anew; its ATRIUID and tag inputs stay (I4).
+_AFRESH: dict[str, Any] = dict.fromkeys(("reason", "hint", "job_id", "tag", "stored", "attributes"))
 
-class Journal(Ledger):
+
+class Journal(Questions):
     """All of the edge's memory beyond the files themselves."""
 
     # -- received ---------------------------------------------------------------------------------------------
@@ -59,9 +72,9 @@ class Journal(Ledger):
         """Return the instance already settled with the same UID, syntax and digest, if there is one (D4)."""
         rows = self.query(
             "SELECT * FROM instance WHERE sop_instance_uid = ? AND received_sha256 = ? AND transfer_syntax_uid = ?"
-            " AND ulid <> ? AND state NOT IN (?, ?) ORDER BY ulid LIMIT 1",
+            " AND ulid <> ? AND state NOT IN (?, ?, ?) ORDER BY ulid LIMIT 1",
             instance.sop_instance_uid, instance.received_sha256, instance.transfer_syntax_uid,
-            instance.ulid, State.RECEIVED, State.DUPLICATE,
+            instance.ulid, State.RECEIVED, State.DUPLICATE, State.REJECTED,  # sent again, it is judged again (I6)
         )
         return instance_row(rows[0]) if rows else None
 
@@ -70,9 +83,9 @@ class Journal(Ledger):
         rows = self.query(
             "SELECT * FROM instance WHERE sop_instance_uid = ? AND ulid <> ?"
             " AND (received_sha256 <> ? OR transfer_syntax_uid <> ?)"
-            " AND state NOT IN (?, ?, ?) ORDER BY ulid LIMIT 1",
+            " AND state NOT IN (?, ?, ?, ?) ORDER BY ulid LIMIT 1",
             instance.sop_instance_uid, instance.ulid, instance.received_sha256, instance.transfer_syntax_uid,
-            State.RECEIVED, State.DUPLICATE, State.PARKED,
+            State.RECEIVED, State.DUPLICATE, State.PARKED, State.REJECTED,
         )
         return instance_row(rows[0]) if rows else None
 
@@ -90,11 +103,15 @@ class Journal(Ledger):
         attributes: dict[str, dict[str, Any]],
         most_instances: int,
         most_bytes: int,
+        alone: str | None = None,
     ) -> Generation:
-        """Put the instance into its study's open generation, opening one where there is none or it is full (D4)."""
+        """Put the instance into its study's open generation, opening one where there is none or it is full (D4).
+
+        With ``alone`` it gets a generation of its own, closed at once with that reason; an open one stays open.
+        """
         with self.transaction() as tx:
             size = tx.execute("SELECT size FROM instance WHERE ulid = ?", ulid).fetchone()["size"]
-            row = tx.execute(
+            row = None if alone else tx.execute(
                 "SELECT * FROM generation WHERE study_instance_uid = ? AND closed_at IS NULL", study_instance_uid
             ).fetchone()
             if row and (row["instances"] >= most_instances or row["bytes"] + size > most_bytes):
@@ -105,10 +122,13 @@ class Journal(Ledger):
             else:
                 job_id, opened = str(uuid.uuid4()), True
                 tx.execute(
-                    "INSERT INTO generation (job_id, study_instance_uid, opened_at) VALUES (?, ?, ?)",
-                    job_id, study_instance_uid, tx.at,
+                    "INSERT INTO generation (job_id, study_instance_uid, opened_at, closed_at, close_reason)"
+                    " VALUES (?, ?, ?, ?, ?)",
+                    job_id, study_instance_uid, tx.at, tx.at if alone else None, alone,
                 )
                 tx.append("GENERATION_OPENED", None, job_id=job_id, study_instance_uid=study_instance_uid)
+                if alone:
+                    tx.append("GENERATION_CLOSED", None, job_id=job_id, reason=alone)
                 body = {"JobId": job_id, "StudyInstanceUID": study_instance_uid, "OpenedAt": tx.at}
                 self._post(tx, Kind.INCOMING, job_id, body)
             tx.execute(
@@ -207,10 +227,10 @@ class Journal(Ledger):
             tx.execute("UPDATE instance SET parked_stored = ? WHERE ulid = ?", json.dumps(proof), ulid)
             tx.append("PARKED_COPY", ulid, **proof)
 
-    def close_generation(self, job_id: str, reason: str) -> None:
-        """Close an open generation; later instances of its study open the next."""
+    def close_generation(self, job_id: str, reason: str, *, decision: Decision | None = None) -> bool:
+        """Close an open generation; later instances of its study open the next. False if it was not open."""
         with self.transaction() as tx:
-            self._close(tx, job_id, reason)
+            return self._close(tx, job_id, reason, **(decision.to_json() if decision else {}))
 
     def record_manifest(self, job_id: str, body: dict[str, Any]) -> None:
         """The manifest is in the store; its message goes to the outbox in the same transaction."""
@@ -260,11 +280,39 @@ class Journal(Ledger):
     def record_retried(self, ulid: str) -> None:
         """Send a parked instance through the line again; raises JournalError if it is not parked."""
         with self.transaction() as tx:
-            self._move(
-                tx, ulid, State.RECEIVED,
-                columns={"reason": None, "hint": None, "job_id": None, "tag": None, "stored": None, "attributes": None},
-                retried=True,
+            self._move(tx, ulid, State.RECEIVED, columns=_AFRESH, retried=True)
+
+    # -- decisions of an operator ---------------------------------------------------------------------------------
+
+    def record_accepted(self, ulid: str, what: str, decision: Decision) -> None:
+        """Send a parked instance through the line again, where ``what`` will not park it any more."""
+        with self.transaction() as tx:
+            tx.append("ACCEPTED", ulid, what=what, **decision.to_json())
+            self._move(tx, ulid, State.RECEIVED, columns=_AFRESH, accepted=what)
+
+    def record_uids(self, ulid: str, *, sop_class_uid: str, sop_instance_uid: str) -> None:
+        """From here on the instance goes by its dataset's UIDs; those of the command stay in its first entry."""
+        with self.transaction() as tx:
+            tx.execute(
+                "UPDATE instance SET sop_class_uid = ?, sop_instance_uid = ? WHERE ulid = ?",
+                sop_class_uid, sop_instance_uid, ulid,
             )
+            tx.append("UIDS_OF_DATASET", ulid, sop_class_uid=sop_class_uid, sop_instance_uid=sop_instance_uid)
+
+    def record_rejected(self, ulid: str, decision: Decision) -> None:
+        """A parked instance goes no further; its copy under ``parked/`` stays, its reason too."""
+        with self.transaction() as tx:
+            self._move(tx, ulid, State.REJECTED, columns={"stored": None}, **decision.to_json())
+
+    def record_rejected_released(self, ulid: str, proof: dict[str, Any]) -> None:
+        """The local bytes of a rejected instance may go now: its copy under ``parked/`` was asked for again (I3)."""
+        with self.transaction() as tx:
+            done = tx.execute(
+                "UPDATE instance SET stored = ? WHERE ulid = ? AND state = ? AND stored IS NULL",
+                json.dumps(proof), ulid, State.REJECTED,
+            )
+            if done.rowcount:
+                tx.append("REJECTED_RELEASED", ulid, **proof)
 
     # -- the outbox ---------------------------------------------------------------------------------------------
 
@@ -279,54 +327,6 @@ class Journal(Ledger):
         """Return the outbox, oldest first."""
         rows = self.query("SELECT * FROM outbox WHERE sent_at IS NULL ORDER BY made_at, rowid LIMIT ?", most)
         return [message_row(row) for row in rows]
-
-    # -- questions ----------------------------------------------------------------------------------------------
-
-    def instances(self, state: State, most: int = 1000) -> list[Instance]:
-        """Return the oldest instances in ``state``."""
-        rows = self.query("SELECT * FROM instance WHERE state = ? ORDER BY ulid LIMIT ?", state, most)
-        return [instance_row(row) for row in rows]
-
-    def instance(self, ulid: str) -> Instance | None:
-        """Return one instance."""
-        rows = self.query("SELECT * FROM instance WHERE ulid = ?", ulid)
-        return instance_row(rows[0]) if rows else None
-
-    def instances_of(self, job_id: str) -> list[Instance]:
-        """Return all instances that were put into a generation, whatever became of them."""
-        rows = self.query("SELECT * FROM instance WHERE job_id = ? ORDER BY ulid", job_id)
-        return [instance_row(row) for row in rows]
-
-    def counts(self) -> dict[State, int]:
-        """Return how many instances are in each state."""
-        rows = self.query("SELECT state, count(*) AS n FROM instance GROUP BY state")
-        found = {row["state"]: row["n"] for row in rows}
-        return {state: found.get(state, 0) for state in State}
-
-    def generations(self, where: str = "announced_at IS NULL", *values: Any, most: int = 1000) -> list[Generation]:
-        """Return generations, oldest first; ``where`` is a condition of ours, never text from outside."""
-        rows = self.query(f"SELECT * FROM generation WHERE {where} ORDER BY opened_at LIMIT {most:d}", *values)
-        return [generation_row(row) for row in rows]
-
-    def ready_generations(self) -> list[Generation]:
-        """Return the closed generations of which nothing is still on its way up, and no manifest is stored."""
-        on_the_way = ", ".join(f"'{state}'" for state in (State.RECEIVED, State.INDEXED, State.TAGGED))
-        return self.generations(
-            "closed_at IS NOT NULL AND manifest_at IS NULL AND NOT EXISTS (SELECT 1 FROM instance"
-            f" WHERE instance.job_id = generation.job_id AND instance.state IN ({on_the_way}))"
-        )
-
-    def parked_without_copy(self, most: int) -> list[Instance]:
-        """Return the oldest parked instances that lie on this disk only."""
-        rows = self.query(
-            "SELECT * FROM instance WHERE state = ? AND parked_stored IS NULL ORDER BY ulid LIMIT ?", State.PARKED, most
-        )
-        return [instance_row(row) for row in rows]
-
-    def parked(self, most: int = 1000) -> list[Instance]:
-        """Return the parked instances, newest first."""
-        rows = self.query("SELECT * FROM instance WHERE state = ? ORDER BY moved_at DESC LIMIT ?", State.PARKED, most)
-        return [instance_row(row) for row in rows]
 
     # -- how it is done -----------------------------------------------------------------------------------------
 
@@ -344,13 +344,14 @@ class Journal(Ledger):
         tx.execute(f"UPDATE instance SET {assignments} WHERE ulid = ?", *values.values(), ulid)  # our own names
         tx.append(to, ulid, was=here, **body)
 
-    def _close(self, tx: Transaction, job_id: str, reason: str) -> None:
+    def _close(self, tx: Transaction, job_id: str, reason: str, **decision: Any) -> bool:
         done = tx.execute(
             "UPDATE generation SET closed_at = ?, close_reason = ? WHERE job_id = ? AND closed_at IS NULL",
             tx.at, reason, job_id,
         )
         if done.rowcount:
-            tx.append("GENERATION_CLOSED", None, job_id=job_id, reason=reason)
+            tx.append("GENERATION_CLOSED", None, job_id=job_id, reason=reason, **decision)
+        return bool(done.rowcount)
 
     def _post(self, tx: Transaction, kind: Kind, job_id: str | None, body: dict[str, Any]) -> None:
         tx.execute(

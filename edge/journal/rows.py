@@ -110,6 +110,28 @@ class Generation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """Who decided, and why; the text is the operator's own and holds no patient data."""
+
+    by: str
+    because: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return {"by": self.by, "because": self.because}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One entry of the custody ledger."""
+
+    seq: int
+    at: str
+    kind: str
+    body: dict[str, Any]
+    hash: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """One message of the outbox."""
 
@@ -138,6 +160,11 @@ def generation_row(row: sqlite3.Row, *, opened: bool = False) -> Generation:
     for name in ("opened_at", "closed_at", "manifest_at", "announced_at"):
         values[name] = datetime.fromisoformat(values[name]) if values[name] else None
     return Generation(**values, opened=opened)
+
+
+def entry_row(row: sqlite3.Row) -> Entry:
+    """Return the value of one row of ``entry``."""
+    return Entry(seq=row["seq"], at=row["at"], kind=row["kind"], body=json.loads(row["body"]), hash=row["hash"])
 
 
 def message_row(row: sqlite3.Row) -> Message:

@@ -1,14 +1,18 @@
 """The release stage: delete local bytes, after proof and never before (I3, E011).
 
-ANNOUNCED -> RELEASED. The proof is asked for again at this moment: the store still holds that version, with the size
+ANNOUNCED -> RELEASED. A REJECTED instance stays so; its local bytes go after its copy under ``parked/`` was asked for
+again and is, byte for byte, what lies here. The proof is asked for again at this moment: the store still holds that version, with the size
 and checksum that we computed, of an original beside it too, and the manifest that lists it was accepted by the queue.
 """
 
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
+from edge.contract.checksum import digest
+from edge.contract.edits import CHUNK
 from edge.contract.states import State
 from edge.contract.store import ObjectStore
 from edge.events import Event, log
@@ -17,6 +21,7 @@ from edge.journal.rows import Instance
 from edge.spool.spool import Spool
 
 _BATCH = 100
+_REJECTED_MOST = 10_000
 
 
 class ReleaseStage:
@@ -40,6 +45,7 @@ class ReleaseStage:
         self._retain = retain
         self._low_bytes = low_bytes
         self._now = now
+        self._kept: set[str] = set()  # rejected instances that this run does not release
 
     def step(self) -> bool:
         """Release the oldest announced instances that are due."""
@@ -48,7 +54,37 @@ class ReleaseStage:
         due = [i for i in announced if low or self._now() - i.moved_at >= self._retain]
         for instance in due:
             self._release(instance)
-        return bool(due)
+        return self._release_rejected(low=low) or bool(due)
+
+    def _release_rejected(self, *, low: bool) -> bool:
+        released = False
+        for instance in self._journal.rejected_here(_REJECTED_MOST):
+            if instance.ulid in self._kept or not (low or self._now() - instance.moved_at >= self._retain):
+                continue
+            if self._release_one_rejected(instance):
+                released = True
+            else:
+                self._kept.add(instance.ulid)  # not asked again in this run: it costs a pass over the file
+        return released
+
+    def _release_one_rejected(self, instance: Instance) -> bool:
+        """Delete the local bytes if the copy that the store confirms is theirs; else they stay (I6)."""
+        copy = instance.parked_stored
+        held = self._store().head(copy["key"], copy["version_id"]) if copy else None
+        try:
+            with self._spool.path_of(instance.ulid).open("rb") as file:
+                here = digest(iter(partial(file.read, CHUNK), b""))
+        except OSError:
+            return False  # torn or lost: there is nothing to delete
+        if held is None or (held.size, held.crc64nvme) != (here.size, here.crc64nvme):
+            reason = "the copy of a rejected instance is not what lies here; it stays here"
+            log(Event.PARKED, reason, level=logging.ERROR, ulid=instance.ulid, hint="compare the two: dicom-edge fetch")
+            return False
+        proof = {"key": held.key, "version_id": held.version_id, "size": held.size, "crc64nvme": held.crc64nvme}
+        self._journal.record_rejected_released(instance.ulid, proof)
+        self._spool.remove(instance.ulid)
+        log(Event.RELEASED, "a rejected instance was released after proof of its copy", ulid=instance.ulid)
+        return True
 
     def _release(self, instance: Instance) -> None:
         proof = self._proof(instance)

@@ -1,11 +1,12 @@
 """The heartbeat: how the edge stands, told to the cloud now and then, in plain words (D7).
 
-Body of a STATUS message: EdgeNumber, Site, SoftwareVersion, Counts by state, OldestWaiting, FreeBytes, Associations,
-OpenGenerations, Parked (the newest), ParkedTotal, Errors. UIDs and figures only.
+Body of a STATUS message: EdgeNumber, Site, SoftwareVersion, Counts by state, OldestWaiting, OldestOnOneDisk (when the
+oldest scan was received of which only one disk holds a copy), FreeBytes, Associations, OpenGenerations, Parked (the newest), ParkedTotal, Errors. UIDs and figures only.
 """
 
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from edge import __version__
@@ -17,6 +18,7 @@ from edge.journal.journal import Journal
 from edge.spool.spool import Spool
 
 _MOST_PARKED = 200
+_ALL = 1 << 40
 _MOST_GENERATIONS = 500
 _WAITING = (State.RECEIVED, State.INDEXED, State.TAGGED, State.UPLOADED)
 
@@ -79,6 +81,7 @@ def journal_status(journal: Journal, spool: Spool) -> dict[str, Any]:
     return {
         "Counts": {state.value: n for state, n in counts.items()},
         "OldestWaiting": timestamp(min(oldest)) if oldest else None,
+        "OldestOnOneDisk": timestamp(alone) if (alone := oldest_on_one_disk(journal, spool)) else None,
         "FreeBytes": spool.free_bytes(),
         "OpenGenerations": [
             _generation(journal, g.job_id, g.study_instance_uid, timestamp(g.opened_at))
@@ -98,6 +101,18 @@ def journal_status(journal: Journal, spool: Spool) -> dict[str, Any]:
     }
 
 
+def oldest_on_one_disk(journal: Journal, spool: Spool) -> datetime | None:
+    """Return when the oldest scan was received that neither the store nor a second disk holds; None if there is none."""
+    mirrored = spool.mirror.held() if spool.mirror is not None else set()
+    for ulid, state, received_at in journal.unconfirmed(_ALL if mirrored else _MOST_PARKED):
+        if ulid in mirrored:
+            continue
+        if state is State.REJECTED and not spool.path_of(ulid).exists():
+            continue  # torn or lost, and an operator has decided: nothing is left to copy
+        return received_at
+    return None
+
+
 def _generation(journal: Journal, job_id: str, study: str, opened_at: str) -> dict[str, Any]:
     rows = journal.query("SELECT state, count(*) AS n FROM instance WHERE job_id = ? GROUP BY state", job_id)
     by_state = {row["state"]: row["n"] for row in rows}
@@ -108,5 +123,5 @@ def _generation(journal: Journal, job_id: str, study: str, opened_at: str) -> di
         "OpenedAt": opened_at,
         "Received": sum(by_state.values()),
         "Uploaded": uploaded,
-        "Parked": by_state.get(State.PARKED, 0),
+        "Parked": by_state.get(State.PARKED, 0) + by_state.get(State.REJECTED, 0),
     }

@@ -17,6 +17,7 @@ _MEANING = {
     State.RELEASED: "in the store; local copy deleted after proof",
     State.DUPLICATE: "sent again with the same bytes; nothing to do",
     State.PARKED: "beside the line: see dicom-edge parked",
+    State.REJECTED: "parked, and kept so by an operator; copied to parked/ in the store",
 }
 
 
@@ -32,6 +33,11 @@ def status_text(status: dict[str, Any], *, running: dict[str, Any] | None) -> st
     if status["OldestWaiting"]:
         age = datetime.now(UTC) - datetime.fromisoformat(status["OldestWaiting"])
         lines.append(f"oldest scan not yet announced: received {_age(age.total_seconds())} ago")
+    if status["OldestOnOneDisk"]:
+        age = datetime.now(UTC) - datetime.fromisoformat(status["OldestOnOneDisk"])
+        lines.append(f"oldest scan that is on one disk only: received {_age(age.total_seconds())} ago")
+    else:
+        lines.append("no scan is on one disk only")
     lines.append(f"free on the spool's disk: {status['FreeBytes'] / 1e9:.1f} GB")
     for g in status["OpenGenerations"]:
         lines.append(

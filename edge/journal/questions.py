@@ -1,0 +1,101 @@
+"""What the journal can be asked: instances, generations and figures, read without a lock (WAL)."""
+
+import json
+from datetime import datetime
+from typing import Any
+
+from edge.contract.states import State
+from edge.journal.ledger import Ledger
+from edge.journal.rows import Entry, Generation, Instance, entry_row, generation_row, instance_row
+
+
+class Questions(Ledger):
+    """The reading half of the journal."""
+
+    def instances(self, state: State, most: int = 1000) -> list[Instance]:
+        """Return the oldest instances in ``state``."""
+        rows = self.query("SELECT * FROM instance WHERE state = ? ORDER BY ulid LIMIT ?", state, most)
+        return [instance_row(row) for row in rows]
+
+    def instance(self, ulid: str) -> Instance | None:
+        """Return one instance."""
+        rows = self.query("SELECT * FROM instance WHERE ulid = ?", ulid)
+        return instance_row(rows[0]) if rows else None
+
+    def named(self, sop_instance_uid: str) -> list[Instance]:
+        """Return every instance that came, or goes, by this SOP Instance UID, oldest first."""
+        rows = self.query("SELECT * FROM instance WHERE sop_instance_uid = ? ORDER BY ulid", sop_instance_uid)
+        return [instance_row(row) for row in rows]
+
+    def entries(self, ulid: str) -> list[Entry]:
+        """Return what the ledger says of one instance, in order."""
+        rows = self.query("SELECT seq, at, kind, body, hash FROM entry WHERE ulid = ? ORDER BY seq", ulid)
+        return [entry_row(row) for row in rows]
+
+    def unconfirmed(self, most: int) -> list[tuple[str, State, datetime]]:
+        """Return (ULID, state, received at) of the oldest instances that no store has confirmed yet."""
+        rows = self.query(
+            "SELECT ulid, state, received_at FROM instance WHERE state IN (?, ?, ?)"
+            " OR (state IN (?, ?) AND parked_stored IS NULL) ORDER BY ulid LIMIT ?",
+            State.RECEIVED,
+            State.INDEXED,
+            State.TAGGED,
+            State.PARKED,
+            State.REJECTED,
+            most,
+        )
+        return [(row["ulid"], State(row["state"]), datetime.fromisoformat(row["received_at"])) for row in rows]
+
+    def instances_of(self, job_id: str) -> list[Instance]:
+        """Return all instances that were put into a generation, whatever became of them."""
+        rows = self.query("SELECT * FROM instance WHERE job_id = ? ORDER BY ulid", job_id)
+        return [instance_row(row) for row in rows]
+
+    def counts(self) -> dict[State, int]:
+        """Return how many instances are in each state."""
+        rows = self.query("SELECT state, count(*) AS n FROM instance GROUP BY state")
+        found = {row["state"]: row["n"] for row in rows}
+        return {state: found.get(state, 0) for state in State}
+
+    def generations(self, where: str = "announced_at IS NULL", *values: Any, most: int = 1000) -> list[Generation]:
+        """Return generations, oldest first; ``where`` is a condition of ours, never text from outside."""
+        rows = self.query(f"SELECT * FROM generation WHERE {where} ORDER BY opened_at LIMIT {most:d}", *values)
+        return [generation_row(row) for row in rows]
+
+    def ready_generations(self) -> list[Generation]:
+        """Return the closed generations of which nothing is still on its way up, and no manifest is stored."""
+        on_the_way = ", ".join(f"'{state}'" for state in (State.RECEIVED, State.INDEXED, State.TAGGED))
+        return self.generations(
+            "closed_at IS NOT NULL AND manifest_at IS NULL AND NOT EXISTS (SELECT 1 FROM instance"
+            f" WHERE instance.job_id = generation.job_id AND instance.state IN ({on_the_way}))"
+        )
+
+    def parked_without_copy(self, most: int) -> list[Instance]:
+        """Return the oldest parked instances that lie on this disk only."""
+        rows = self.query(
+            "SELECT * FROM instance WHERE state IN (?, ?) AND parked_stored IS NULL ORDER BY ulid LIMIT ?",
+            State.PARKED,
+            State.REJECTED,
+            most,
+        )
+        return [instance_row(row) for row in rows]
+
+    def parked(self, most: int = 1000) -> list[Instance]:
+        """Return the parked instances, newest first."""
+        rows = self.query("SELECT * FROM instance WHERE state = ? ORDER BY moved_at DESC LIMIT ?", State.PARKED, most)
+        return [instance_row(row) for row in rows]
+
+    def accepted(self, ulid: str) -> frozenset[str]:
+        """Return what operators have accepted of an instance, at any time."""
+        rows = self.query("SELECT body FROM entry WHERE ulid = ? AND kind = 'ACCEPTED'", ulid)
+        return frozenset(str(json.loads(row["body"])["what"]) for row in rows)
+
+    def rejected_here(self, most: int) -> list[Instance]:
+        """Return the oldest rejected instances that have a copy in the store and were not released yet."""
+        rows = self.query(
+            "SELECT * FROM instance WHERE state = ? AND parked_stored IS NOT NULL AND stored IS NULL"
+            " ORDER BY ulid LIMIT ?",
+            State.REJECTED,
+            most,
+        )
+        return [instance_row(row) for row in rows]

@@ -1,17 +1,21 @@
 """The checker finds each kind of damage: it is shown a real edge's box, whole and then broken in one way at a time."""
 
 import base64
+import hashlib
 import json
 import shutil
 import sqlite3
 import subprocess
+from pathlib import Path
 
+import pynetdicom
 import pytest
+from pydicom.filereader import read_file_meta_info
 
 from tests.crash.box import Box, Nursery, start_sender
 from tests.crash.checker import check
 from tests.crash.evidence import Evidence
-from tests.crash.ledger import load
+from tests.crash.ledger import Sent, book, load
 
 pytestmark = pytest.mark.door("socket", "file")
 
@@ -159,3 +163,53 @@ def test_a_change_of_other_tags_than_ours_is_reported(whole, box):
                 instance["Edits"].sort(key=lambda edit: edit["Offset"])
         path.write_text(json.dumps(manifest))
     assert {"tag", "store"} == words(whole, box)
+
+
+@pytest.fixture(scope="module")
+def whole_deflated(tmp_path_factory):
+    """A box that took one deflated object all the way, and what was sent."""
+    path = Path(__file__).parents[1] / "data" / "deflated_mr.dcm"
+    meta, raw = read_file_meta_info(path), path.read_bytes()
+    dataset = raw[144 + int.from_bytes(raw[140:144], "little") :]
+    folder = tmp_path_factory.mktemp("deflated")
+    entity = pynetdicom.AE()
+    entity.add_requested_context(meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID)
+    with Nursery() as nursery, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pynetdicom._config, "STORE_SEND_CHUNKED_DATASET", True)
+        box = Box(nursery, folder / "box", RETAIN_HOURS="24")
+        box.start()
+        association = entity.associate("127.0.0.1", box.port)
+        status = association.send_c_store(path).Status
+        association.release()
+        box.settle(60, end="ANNOUNCED")
+        box.kill()
+    uid, digest = meta.MediaStorageSOPInstanceUID, hashlib.sha256(dataset).hexdigest()
+    return folder / "box", book([Sent(uid, digest, answer, 0.0) for answer in (None, status)])
+
+
+def test_a_deflated_scan_is_judged_by_its_original(whole_deflated, tmp_path):
+    """Whole is whole; with the spool's file gone, damage to the original is a loss, to the tagged object is not."""
+    source, sent = whole_deflated
+    for name, expected in ((None, set()), ("key", {"store"}), ("original", {"store", "lost", "altered"})):
+        box = shutil.copytree(source, tmp_path / str(name))
+        path = spool_file(box)
+        proof = json.loads(row_of(box, path)["stored"])
+        if name is not None:
+            key = proof["original"]["key"] if name == "original" else proof["key"]
+            data = bytearray((box / "store" / key).read_bytes())
+            data[-9] ^= 1
+            (box / "store" / key).write_bytes(data)
+            path.unlink()
+            shutil.rmtree(box / "store" / "manifests")  # the journal alone must lead to the original
+        faults = check(Evidence(box / "spool", box / "store"), sent, settled=name is None).faults
+        assert {fault.split(":")[0] for fault in faults} - {"purged"} == expected, faults
+
+
+def test_an_original_of_no_instance_is_reported(whole_deflated, tmp_path):
+    """What lies under originals/ must belong to an instance of the journal."""
+    source, sent = whole_deflated
+    box = shutil.copytree(source, tmp_path / "box")
+    original = next((box / "store" / "originals").rglob("*.dcm"))
+    shutil.copy(original, original.with_name("01ARZ3NDEKTSV4RRFFQ69G5FAV.dcm"))
+    faults = check(Evidence(box / "spool", box / "store"), sent, settled=True).faults
+    assert [fault.split(":")[0] for fault in faults] == ["store"]

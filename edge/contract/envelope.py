@@ -59,7 +59,7 @@ def load_envelope(text: str) -> Envelope:
     try:
         doc = json.loads(text)
         version = doc["EnvelopeVersion"]
-    except (ValueError, KeyError, TypeError) as e:
+    except (ValueError, KeyError, TypeError, RecursionError) as e:
         raise Malformed("not a message of an edge: no JSON object with an EnvelopeVersion") from e
     if version != ENVELOPE_VERSION:
         raise UnknownVersion(f"envelope version {version!r}, this software reads {ENVELOPE_VERSION}")

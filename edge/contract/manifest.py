@@ -100,8 +100,12 @@ class Manifest:
     description: str = ""
 
     def to_json(self) -> bytes:
-        """Return the canonical bytes: sorted keys, UTF-8, one digest for one content."""
-        return json.dumps(self._document(), sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
+        """Return the canonical bytes: sorted keys, UTF-8, one digest for one content.
+
+        Half a surrogate pair, which only comes from damaged text and which UTF-8 does not hold, becomes ``?``.
+        """
+        text = json.dumps(self._document(), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        return text.encode(errors="replace")
 
     def _document(self) -> dict[str, Any]:
         series: dict[str, list[str]] = {}
@@ -150,13 +154,13 @@ def load_manifest(raw: bytes) -> Manifest:
     try:
         doc = json.loads(raw)
         version = doc["ManifestVersion"]
-    except (ValueError, KeyError, TypeError) as e:
+    except (ValueError, KeyError, TypeError, RecursionError) as e:
         raise Malformed("not a manifest: no JSON object with a ManifestVersion") from e
     if version != MANIFEST_VERSION:
         raise UnknownVersion(f"manifest version {version!r}, this software reads {MANIFEST_VERSION}")
     try:
         return _manifest(doc)
-    except (KeyError, TypeError, ValueError, AttributeError) as e:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as e:  # int() of JSON's Infinity overflows
         raise Malformed(f"manifest version {version} is incomplete or damaged ({type(e).__name__})") from e
 
 

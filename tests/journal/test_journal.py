@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from edge.contract.states import MOVES, State
 from edge.errors import JournalError
 from edge.journal.intake import Intake
 from edge.journal.journal import Journal
-from edge.journal.rows import Tag
+from edge.journal.rows import Original, Tag
 from edge.spool.arrival import Received
 from edge.spool.part10 import Record
 from edge.spool.ulid import UlidSource
@@ -303,3 +304,25 @@ def test_P028_another_shape_is_no_atriuid(text: str) -> None:
     """Anything but two positive decimal numbers with a dot between is refused."""
     with pytest.raises(ValueError):  # noqa: PT011  the shape is all that is judged
         Atriuid.parse(text)
+
+
+def test_D5_digests_are_taken_again_only_before_the_upload(journal: Journal) -> None:
+    """A deflated object's new digests replace the recorded ones, and the ledger tells; once uploaded they stay."""
+    original = Original(size=9, crc64nvme="AAAAAAAAAAE=", sha256="1" * 64, inflated_sha256="2" * 64)
+    again = replace(TAG, size=11, original=original, remade=1)
+    r = arrived()
+    journal.record_received([r])
+    index(journal, r.ulid)
+    with pytest.raises(JournalError):
+        journal.record_tagged_again(r.ulid, again)
+    journal.record_tagged(r.ulid, TAG)
+    journal.record_tagged_again(r.ulid, again)
+    found = journal.instance(r.ulid)
+    assert found is not None
+    assert found.tag == again
+    journal.record_uploaded(r.ulid, key="k", version_id="v", size=11, crc64nvme=TAG.crc64nvme, original={"key": "o"})
+    with pytest.raises(JournalError):
+        journal.record_tagged_again(r.ulid, TAG)
+    kinds = [row["kind"] for row in journal.query("SELECT kind FROM entry WHERE ulid = ? ORDER BY seq", r.ulid)]
+    assert kinds == ["RECEIVED", "INDEXED", "TAGGED", "TAGGED_AGAIN", "UPLOADED"]
+    journal.verify_chain()

@@ -5,11 +5,11 @@ RECEIVED -> INDEXED | DUPLICATE | PARKED.
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from edge.contract.states import State
-from edge.errors import EdgeError, ParseFault, WorkerDied
+from edge.errors import EdgeError, IndexFault, ParseFault, WorkerDied
 from edge.events import Event, log
 from edge.index.judgement import ACCEPTED_CONFLICT, CONFLICT, Acceptable, judge, uids_of
 from edge.index.rows import IndexRow
@@ -39,6 +39,27 @@ class RowWriter(Protocol):
         """Upsert; raises IndexAway."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What one step settled, to be carried out or told once it is durable."""
+
+    duplicates: list[tuple[str, str]] = field(default_factory=list)  # (ULID, that of the one that is held)
+    opened: list[Generation] = field(default_factory=list)
+    rows: list[IndexRow] = field(default_factory=list)
+
+_Reading = dict[str, dict[str, Any]] | EdgeError
+
+
+@dataclass(slots=True)
+class _Settled:
+    """What one transaction decided; what follows from it is done after its commit."""
+
+    rows: list[IndexRow] = field(default_factory=list)
+    duplicates: list[tuple[str, str]] = field(default_factory=list)  # ULID, and that of its twin
+    parked: list[tuple[Instance, EdgeError]] = field(default_factory=list)
+    opened: list[Generation] = field(default_factory=list)
+
+
 class IndexStage:
     """Move instances from RECEIVED to INDEXED, or beside the line."""
 
@@ -63,52 +84,72 @@ class IndexStage:
         if not batch:
             return False
         readings = [(instance, self._read(instance)) for instance in batch]
-        duplicates: list[tuple[Instance, str]] = []
-        opened: list[Generation] = []
-        with self._journal.transaction():
-            rows = []
+        try:
+            self._settle_together(readings)
+        except IndexFault:  # one row that the database will never take: find it, so that the others go on
             for instance, reading in readings:
-                twin = self._find_held_twin(instance)
-                if twin is not None:
-                    self._journal.record_duplicate(instance.ulid, twin)
-                    duplicates.append((instance, twin))
-                    continue
-                if isinstance(reading, EdgeError):
-                    self._park(instance, reading)
-                    continue
-                accepted = self._journal.accepted(instance.ulid)
-                fault = judge(instance, reading, accepted)
-                if fault is not None:
-                    self._park(instance, fault)
-                    continue
-                named = self._named_by_dataset(instance, reading)
-                twin = self._find_held_twin(named) if named is not instance else None
-                if twin is not None:
-                    self._journal.record_duplicate(instance.ulid, twin)
-                    duplicates.append((instance, twin))
-                    continue
-                rival = self._journal.find_rival(named)
-                if rival is not None and Acceptable.CONFLICT not in accepted:
-                    self._park(instance, _conflict(rival))
-                    continue
-                generation = self._settle(named, reading, alone=ACCEPTED_CONFLICT if rival is not None else None)
-                if generation.opened:
-                    opened.append(generation)
-                if rival is None:  # of two with one UID the first stays in the index, as it does in the cloud's
-                    rows.append(self._row(named, reading))
-            if rows:
-                self._writer.record(rows)  # IndexAway undoes the transaction: the whole step is taken again
-        for instance, twin in duplicates:
-            self._spool.remove(instance.ulid)  # its twin's bytes are held, see _find_held_twin (I3)
-            log(Event.DUPLICATE, "the same instance again, already held", ulid=instance.ulid, of=twin)
-        for generation in opened:
+                try:
+                    self._settle_together([(instance, reading)])
+                except IndexFault as e:
+                    self._park(instance, e)
+        return True
+
+    def _settle_together(self, readings: Sequence[tuple[Instance, _Reading]]) -> None:
+        """Decide on each in one journal transaction; IndexAway and IndexFault undo it whole."""
+        settled = _Settled()
+        with self._journal.transaction():
+            for instance, reading in readings:
+                self._settle(instance, reading, settled)
+            if settled.rows:
+                self._writer.record(settled.rows)
+        for ulid, twin in settled.duplicates:
+            self._spool.remove(ulid)  # its twin's bytes are held, see _find_held_twin (I3)
+            log(Event.DUPLICATE, "the same instance again, already held", ulid=ulid, of=twin)
+        for instance, fault in settled.parked:
+            log(Event.PARKED, f"parked: {fault}", level=logging.WARNING, ulid=instance.ulid, hint=fault.hint)
+        for generation in settled.opened:
             log(
                 Event.GENERATION_OPENED,
                 "a generation was opened",
                 job_id=generation.job_id,
                 study_instance_uid=generation.study_instance_uid,
             )
-        return True
+
+    def _settle(self, instance: Instance, reading: _Reading, settled: "_Settled") -> None:
+        twin = self._find_held_twin(instance)
+        if twin is not None:
+            self._record_duplicate(instance, twin, settled)
+            return
+        if isinstance(reading, EdgeError):
+            self._record_parked(instance, reading, settled)
+            return
+        accepted = self._journal.accepted(instance.ulid)
+        fault = judge(instance, reading, accepted)
+        if fault is not None:
+            self._record_parked(instance, fault, settled)
+            return
+        named = self._named_by_dataset(instance, reading)
+        twin = self._find_held_twin(named) if named is not instance else None
+        if twin is not None:
+            self._record_duplicate(instance, twin, settled)
+            return
+        rival = self._journal.find_rival(named)
+        if rival is not None and Acceptable.CONFLICT not in accepted:
+            self._record_parked(instance, _conflict(rival), settled)
+            return
+        generation = self._enter(named, reading, alone=ACCEPTED_CONFLICT if rival is not None else None)
+        if generation.opened:
+            settled.opened.append(generation)
+        if rival is None:  # of two with one UID the first stays in the index, as it does in the cloud's
+            settled.rows.append(self._row(named, reading))
+
+    def _record_duplicate(self, instance: Instance, twin: str, settled: "_Settled") -> None:
+        self._journal.record_duplicate(instance.ulid, twin)
+        settled.duplicates.append((instance.ulid, twin))
+
+    def _record_parked(self, instance: Instance, fault: EdgeError, settled: "_Settled") -> None:
+        self._journal.record_parked(instance.ulid, str(fault), fault.hint)
+        settled.parked.append((instance, fault))
 
     def _read(self, instance: Instance) -> dict[str, dict[str, Any]] | EdgeError:
         path = self._spool.path_of(instance.ulid)
@@ -140,7 +181,7 @@ class IndexStage:
         self._journal.record_uids(instance.ulid, sop_class_uid=sop_class, sop_instance_uid=sop_instance)
         return replace(instance, sop_class_uid=sop_class, sop_instance_uid=sop_instance)
 
-    def _settle(self, instance: Instance, attributes: dict[str, dict[str, Any]], alone: str | None) -> Generation:
+    def _enter(self, instance: Instance, attributes: dict[str, dict[str, Any]], alone: str | None) -> Generation:
         return self._journal.record_indexed(
             instance.ulid,
             study_instance_uid=attributes["Study"]["StudyInstanceUID"],

@@ -79,12 +79,13 @@ def build(folder: Path) -> Path:
 
 
 def judge_contents(wheel: Path) -> None:
-    """Every tracked file of both packages is in the wheel, and nothing of the tests or the sample data."""
+    """Every tracked file of both packages is in the wheel, and nothing of the tests, the sample data or a cache."""
     with zipfile.ZipFile(wheel) as archive:
         inside = set(archive.namelist())
     tracked = must(["git", "-C", str(ROOT), "ls-files", "edge", "cloud"], ROOT, HOME="/").splitlines()
     missing = [name for name in tracked if name not in inside and (ROOT / name).exists()]
-    strange = [name for name in inside if not name.startswith(("edge/", "cloud/", "dicom_edge-"))]
+    ours = ("edge/", "cloud/", "dicom_edge-")
+    strange = [name for name in inside if not name.startswith(ours) or name.endswith(".pyc")]
     if missing or strange:
         raise Broken(f"not in the wheel: {missing}; in the wheel and not ours: {strange}")
 

@@ -117,6 +117,7 @@ class Decision:
     because: str = ""
 
     def to_json(self) -> dict[str, Any]:
+        """Return what the ledger's entry says."""
         return {"by": self.by, "because": self.because}
 
 

@@ -1,8 +1,8 @@
 """The release stage: delete local bytes, after proof and never before (I3, E011).
 
-ANNOUNCED -> RELEASED. A REJECTED instance stays so; its local bytes go after its copy under ``parked/`` was asked for
-again and is, byte for byte, what lies here. The proof is asked for again at this moment: the store still holds that version, with the size
+ANNOUNCED -> RELEASED. The proof is asked for again at this moment: the store still holds that version, with the size
 and checksum that we computed, of an original beside it too, and the manifest that lists it was accepted by the queue.
+A REJECTED instance stays so; its local bytes go once its copy under ``parked/`` was asked for and has their checksum.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""All that is known of one instance: for ``dicom-edge parked show``. UIDs, figures, times and titles, no patient data."""
+"""All that is known of one instance, for ``dicom-edge parked show``: UIDs, figures, times, titles; no patient data."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -76,11 +76,13 @@ def _lines(a: dict[str, Any]) -> Iterator[str]:
             f"  other bytes:  {other['Ulid']}  {other['State']}, received {other['ReceivedAt']}"
             f" from {other['CallingAETitle']!r}, {other['DatasetSize']} bytes, SHA-256 {other['DatasetSHA256']}"
         )
-    yield f"  received:     {a['ReceivedAt']} from {sender['CallingAETitle']!r} ({sender['Peer']}) for {sender['CalledAETitle']!r}"
+    titles = f"{sender['CallingAETitle']!r} ({sender['Peer']}) for {sender['CalledAETitle']!r}"
+    yield f"  received:     {a['ReceivedAt']} from {titles}"
     for name in ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "TransferSyntaxUID"):
         yield f"  {name + ':':<20} {a[name]!r}"
     yield f"  dataset:      {a['DatasetSize']} bytes, SHA-256 {a['DatasetSHA256']}"
-    yield f"  on this disk: {a['File']['Path'] or 'no'}{'' if a['File']['Whole'] is not False else '  NOT what was received'}"
+    damaged = "  NOT what was received" if a["File"]["Whole"] is False else ""
+    yield f"  on this disk: {a['File']['Path'] or 'no'}{damaged}"
     for name, place in (("in the store", a["Stored"]), ("parked copy", a["ParkedCopy"])):
         yield f"  {name + ':':<13} {place['Key'] + ' version ' + str(place['VersionId']) if place else 'no'}"
     yield "  custody ledger:"

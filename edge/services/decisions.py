@@ -1,4 +1,4 @@
-"""What an operator decides: accept or reject a parked instance, close a generation; each is a ledger entry with a name."""
+"""What an operator decides: a parked instance accepted or rejected, a generation closed."""
 
 import getpass
 import os
@@ -100,7 +100,10 @@ def _parked(journal: Journal, ulid: str) -> Instance:
 
 def _way_out(instance: Instance) -> str:
     if instance.reason and ("malformed UID" in instance.reason or "has no" in instance.reason):
-        return "without valid UIDs it has no key and no ATRIUID: have the sender mended and let it send again, then reject this one"
+        return (
+            "without valid UIDs it has no key and no ATRIUID: have the sender mended and let it send again,"
+            " then reject this one"
+        )
     return (
         f"{instance.hint or 'mend the cause'}; then dicom-edge retry it, or reject it once the sender has sent it again"
     )

@@ -1,4 +1,4 @@
-"""The way back: give one instance out of spool or store, as uploaded or as its sender sent it, with proof of the digest.
+"""The way back: one instance out of spool or store, as uploaded or as its sender sent it, with proof of the digest.
 
 The file appears under its name only after its SHA-256 was found to be the recorded one. What a source gives is never
 believed: the next is tried, and if none is left, nothing is written.
@@ -43,7 +43,7 @@ class _Source:
 
 
 def find(journal: Journal, name: str) -> Instance:
-    """Return the one instance of that SOP Instance UID or ULID; raises JournalError that names them where there are more."""
+    """Return the one instance of that SOP Instance UID or ULID; raises JournalError that names all of several."""
     instance = journal.instance(name)
     if instance is not None:
         return _held_for(journal, instance)

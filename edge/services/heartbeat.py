@@ -1,7 +1,8 @@
 """The heartbeat: how the edge stands, told to the cloud now and then, in plain words (D7).
 
 Body of a STATUS message: EdgeNumber, Site, SoftwareVersion, Counts by state, OldestWaiting, OldestOnOneDisk (when the
-oldest scan was received of which only one disk holds a copy), FreeBytes, Associations, OpenGenerations, Parked (the newest), ParkedTotal, Errors. UIDs and figures only.
+oldest scan was received of which only one disk holds a copy), FreeBytes, Associations, OpenGenerations, Parked (the
+newest), ParkedTotal, Errors. UIDs and figures only.
 """
 
 import time
@@ -102,7 +103,7 @@ def journal_status(journal: Journal, spool: Spool) -> dict[str, Any]:
 
 
 def oldest_on_one_disk(journal: Journal, spool: Spool) -> datetime | None:
-    """Return when the oldest scan was received that neither the store nor a second disk holds; None if there is none."""
+    """Return when the oldest scan came that neither the store nor a second disk holds; None if there is none."""
     mirrored = spool.mirror.held() if spool.mirror is not None else set()
     for ulid, state, received_at in journal.unconfirmed(_ALL if mirrored else _MOST_PARKED):
         if ulid in mirrored:

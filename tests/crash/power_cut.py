@@ -136,11 +136,13 @@ def _recover(nursery: Nursery, disk: Path, cut: Cut):  # type: ignore[no-untyped
     box = Box(nursery, disk)
     box.start()
     try:
+        box.kill()  # a running box moves under the checker's eyes
         yield check(box.evidence(), cut.book, settled=False)
         if cut.last:
+            box.start()
             box.settle()
-            yield check(box.evidence(), cut.book, settled=True)
             box.kill()
+            yield check(box.evidence(), cut.book, settled=True)
             before = fingerprint(box.evidence())
             box.start()
             box.kill()

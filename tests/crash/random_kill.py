@@ -73,8 +73,8 @@ def _judge_the_end(box: Box, ledgers: list[Path]) -> list[str]:
     box.kill()
     box.start()
     box.settle(300)
-    faults = check(box.evidence(), load(ledgers), settled=True).faults
     box.kill()
+    faults = check(box.evidence(), load(ledgers), settled=True).faults
     before = fingerprint(box.evidence())
     box.start()
     box.kill()

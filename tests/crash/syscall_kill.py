@@ -178,8 +178,8 @@ def kill_at(one: OneStore, points: Sequence[Point]) -> Tally:
             return tally  # keep what is there: it is the evidence
     one.ready().release()
     one.box.settle()
-    tally.faults += check(one.box.evidence(), one.book(), settled=True).faults
     one.box.kill()
+    tally.faults += check(one.box.evidence(), one.book(), settled=True).faults
     before = fingerprint(one.box.evidence())
     one.box.start().kill()
     if fingerprint(one.box.evidence()) != before:

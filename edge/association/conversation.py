@@ -96,7 +96,7 @@ class Conversation:
         except AssociationFault as e:
             how = self._end(e)
         except Exception as e:  # noqa: BLE001 the door: one association fails, the listener goes on
-            log(Event.HANDLER_FAILED, "an association failed", level=logging.ERROR, exc=e, **self._fields())
+            log(Event.HANDLER_FAILED, "an association failed", level=logging.ERROR, exc=e, hint="report this log line", **self._fields())
             self._say_last(abort_pdu(AbortSource.PROVIDER, AbortReason.NOT_SPECIFIED))
         finally:
             if self._reception is not None:
@@ -137,7 +137,7 @@ class Conversation:
         # Between messages an abort or a close costs nothing (PS3.4 B.4); there are senders that know no other end.
         harmless = established and not self._in_message and isinstance(fault, PeerGone | PeerAborted)
         level = logging.INFO if harmless else logging.WARNING
-        log(Event.CONNECTION_BROKEN, f"{fault}{cut_short}", level=level, **self._fields())
+        log(Event.CONNECTION_BROKEN, f"{fault}{cut_short}", level=level, hint=fault.hint, **self._fields())
         if not harmless:
             self._census.broken(self, f"{how}{cut_short}: {fault}")
         if isinstance(fault, ProtocolFault):
@@ -166,7 +166,8 @@ class Conversation:
                     self._fragment(context_id, control, data)
             elif kind is PduType.RELEASE_RQ:
                 if self._in_message:
-                    log(Event.CONNECTION_BROKEN, "released inside a message", **self._fields())
+                    hint = "the sender ended before its dataset did; what was not acknowledged it has to send again"
+                    log(Event.CONNECTION_BROKEN, "released inside a message", hint=hint, **self._fields())
                 self._say_last(RELEASE_RP)
                 return "released"
             else:
@@ -206,8 +207,9 @@ class Conversation:
         for context, result in agreement.refused:
             log(
                 Event.CONTEXT_REFUSED,
-                result.name,
+                f"a presentation context was refused: {result.name.lower().replace('_', ' ')}",
                 abstract_syntax=context.abstract_syntax or "no UID",
+                hint="this edge takes C-ECHO and storage only; see CONFORMANCE.md",
                 **self._fields(),
             )
         self._state = State.ESTABLISHED

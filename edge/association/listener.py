@@ -99,7 +99,8 @@ class Listener:
 
     def _make_room(self, selector: selectors.BaseSelector, e: OSError) -> None:
         """No descriptor is left: end the connections that have been silent longest, and let their threads end."""
-        log(Event.CONNECTION_REFUSED, "no descriptor left for a new connection", level=logging.ERROR, errno=e.errno)
+        text, hint = "no descriptor left for a new connection", "raise LimitNOFILE or lower MAX_ASSOCIATIONS"
+        log(Event.CONNECTION_REFUSED, text, level=logging.ERROR, hint=hint, errno=e.errno)
         for _ in range(_CUT_AT_ONCE):
             oldest = self._census.oldest_waiting()
             if oldest is not None:

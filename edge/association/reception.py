@@ -76,7 +76,8 @@ class Stored:
         if self.size > self._limit:
             self.forget()
             self._refused = _TOO_LONG
-            log(Event.STORE_REFUSED, f"dataset longer than {self._limit} bytes", **self._fields())
+            text, hint = f"dataset longer than {self._limit} bytes", "raise MAX_OBJECT_MB if objects this long are meant"
+            log(Event.STORE_REFUSED, text, level=30, hint=hint, **self._fields())
             return
         try:
             self._incoming.write(data)
@@ -108,7 +109,8 @@ class Stored:
         if isinstance(e, OutOfResources):
             log(Event.STORE_REFUSED, str(e), level=30, hint=e.hint, **self._fields())
         else:
-            log(Event.HANDLER_FAILED, "the sink failed, the instance was refused", level=40, exc=e, **self._fields())
+            text, hint = "the sink failed, the instance was refused", "report this log line"
+            log(Event.HANDLER_FAILED, text, level=40, exc=e, hint=hint, **self._fields())
 
     def _fields(self) -> dict[str, Any]:
         return {

@@ -8,8 +8,10 @@ import logging
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 
+from edge.errors import JournalError
 from edge.events import Event, log
 from edge.journal.journal import Journal
 from edge.spool.arrival import Received
@@ -20,8 +22,18 @@ _MOST = 512  # entries to a commit
 class Intake:
     """One thread that drains a queue of received instances into the journal."""
 
-    def __init__(self, journal: Journal, *, on_entered: Callable[[], None], retry_seconds: float = 1.0) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        *,
+        on_entered: Callable[[], None],
+        retry_seconds: float = 1.0,
+        slow_seconds: float = 2.0,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._journal = journal
+        self._slow_seconds = slow_seconds
+        self._monotonic = monotonic
         self._on_entered = on_entered
         self._retry_seconds = retry_seconds
         self._queue: queue.SimpleQueue[Received | None] = queue.SimpleQueue()
@@ -47,21 +59,32 @@ class Intake:
         while True:
             batch, last = self._take()
             while batch:
+                began = self._monotonic()
                 try:
                     self._journal.record_received(batch)
-                except sqlite3.Error as e:
+                except (JournalError, sqlite3.Error) as e:
                     # Nothing is lost: the files are the truth. Try again until it works or we are told to stop.
+                    hint = e.hint if isinstance(e, JournalError) else "report this log line"
                     log(
-                        Event.JOURNAL_BEHIND, "the journal cannot be written; received instances wait",
-                        level=logging.ERROR, waiting=len(batch) + self._queue.qsize(), error=type(e).__name__,
+                        Event.JOURNAL_BEHIND, "the journal cannot be written; received instances wait in the spool",
+                        level=logging.ERROR, waiting=len(batch) + self._queue.qsize(), error=str(e), hint=hint,
                     )
                     if self._stopping.wait(self._retry_seconds):
                         return
                     continue
+                self._tell_if_slow(self._monotonic() - began, len(batch))
                 self._on_entered()
                 break
             if last:
                 return
+
+    def _tell_if_slow(self, seconds: float, entered: int) -> None:
+        if seconds > self._slow_seconds:
+            log(
+                Event.JOURNAL_BEHIND, f"the journal took {seconds:.0f} s for {entered} instances; they waited in the spool",
+                level=logging.WARNING, seconds=round(seconds, 1), entered=entered,
+                hint="see what else holds journal.db (a backup, a shell), or look at the disk of SPOOL_DIR",
+            )
 
     def _take(self) -> tuple[list[Received], bool]:
         first = self._queue.get()

@@ -61,6 +61,7 @@ class Ledger:
         try:
             self._writer = self._connect()
             self._ensure_schema()
+            self._file = _identity(path)
         except sqlite3.DatabaseError as e:
             raise JournalError(
                 f"the journal {path} cannot be opened ({e})",
@@ -98,7 +99,8 @@ class Ledger:
         if current is not None:
             yield current
             return
-        with self._lock:
+        with self._lock, self._told_plainly():
+            self._check_file()
             self._writer.execute("BEGIN IMMEDIATE")
             try:
                 self._local.transaction = Transaction(self._writer, timestamp(self._now()))
@@ -111,6 +113,27 @@ class Ledger:
             finally:
                 self._local.transaction = None
 
+    @contextmanager
+    def _told_plainly(self) -> Iterator[None]:
+        """Turn what SQLite says of disk, lock and file into a JournalError; what it says of our SQL stays as it is."""
+        try:
+            yield
+        except sqlite3.IntegrityError:
+            raise
+        except sqlite3.DatabaseError as e:
+            raise JournalError(
+                f"the journal cannot be used now ({e})",
+                hint="free space on SPOOL_DIR, look at its disk, and see what else holds journal.db; nothing is lost",
+            ) from e
+
+    def _check_file(self) -> None:
+        """Refuse to write what nobody would find: a journal that was deleted or replaced under us takes no entry."""
+        if _identity(self.path) != self._file:
+            raise JournalError(
+                f"the journal {self.path} was moved, deleted or replaced while this edge runs",
+                hint="put it back and restart; without it a restart enters what the spool holds. Receiving goes on",
+            )
+
     def query(self, sql: str, *values: Any) -> list[sqlite3.Row]:
         """Read on this thread's own connection; inside a transaction, what it has changed so far."""
         current: Transaction | None = getattr(self._local, "transaction", None)
@@ -118,9 +141,11 @@ class Ledger:
             return current.execute(sql, *values).fetchall()
         connection = getattr(self._local, "connection", None)
         if connection is None:
-            with self._lock:
+            with self._lock, self._told_plainly():
+                self._check_file()  # SQLite would make a new, empty one
                 connection = self._local.connection = self._connect()
-        rows: list[sqlite3.Row] = connection.execute(sql, values).fetchall()
+        with self._told_plainly():
+            rows: list[sqlite3.Row] = connection.execute(sql, values).fetchall()
         return rows
 
     def verify_chain(self, last: int | None = None) -> int:
@@ -146,3 +171,12 @@ class Ledger:
             for connection in self._connections:
                 connection.close()
             self._connections.clear()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells one file from another under the same name; None if there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -161,9 +161,10 @@ def _check_config(options: argparse.Namespace) -> int:
     config = _config(options)
     for name, value in describe(config):
         print(f"{name:<30} {value}")
-    faults = volume_faults(config.spool_dir)
+    places = {"SPOOL_DIR": config.spool_dir, "MIRROR_DIR": config.mirror_dir}
+    faults = [f"{name} is not safe: {fault}" for name, path in places.items() if path for fault in volume_faults(path)]
     for fault in faults:
-        print(f"dicom-edge: SPOOL_DIR is not safe: {fault}", file=sys.stderr)
+        print(f"dicom-edge: {fault}", file=sys.stderr)
     if faults and not config.allow_volatile_spool:
         return 2
     print("the configuration is good")

@@ -159,6 +159,9 @@ def prepare_mirror(config: Config, spool: Spool) -> None:
     """Make MIRROR_DIR ready and ours; say so if it is no second disk."""
     if spool.mirror is None:
         return
+    faults = [] if config.allow_volatile_spool else volume_faults(spool.mirror.root)
+    if faults:
+        raise SpoolError("MIRROR_DIR is not safe: " + "; ".join(faults), hint="put it on a local disk")
     ready_before = (spool.mirror.root / "spool.json").exists()
     warning = spool.mirror.prepare(spool.root)
     if warning:

@@ -34,7 +34,7 @@ def test_every_command_the_readme_names_is_there(capsys):
             main([name, "--help"])
         assert end.value.code == 0
         assert "usage: dicom-edge" in capsys.readouterr().out
-    assert {"serve", "status", "parked", "retry", "check-config"} <= named
+    assert {"serve", "status", "parked", "retry", "close", "fetch", "check-config"} <= named
 
 
 @pytest.mark.door("file")

@@ -34,17 +34,19 @@ class Tally:
         return [f"{self.kills} kills, {answers}, {len(self.faults)} faults", f"kills that met each state: {hit}"]
 
 
-def kill_at_random(folder: Path, nursery: Nursery, *, kills: int, seed: int, longest: float = 4.0) -> Tally:
+def kill_at_random(
+    folder: Path, nursery: Nursery, *, kills: int, seed: int, longest: float = 4.0, more: tuple[str, ...] = ()
+) -> Tally:
     """Kill ``kills`` times, 0 to ``longest`` seconds after a start (recovery included, early more often), and judge.
 
     Each kill is judged on what it left, before the next start touches it; at the end everything once more, settled,
-    and recovery a second time, which must change nothing.
+    and recovery a second time, which must change nothing. ``more`` is told to the senders.
     """
     rng = random.Random(seed)
     box = Box(nursery, folder / "box")
     ledgers = [folder / f"ledger-{n}.jsonl" for n in range(SENDERS)]
     senders = [
-        start_sender(path, rng.randrange(1 << 30), box.listening, "--burst", BURST, "--largest", 100 << 10)
+        start_sender(path, rng.randrange(1 << 30), box.listening, "--burst", BURST, "--largest", 100 << 10, *more)
         for path in ledgers
     ]
     tally = Tally()

@@ -1,7 +1,7 @@
 """A storage SCU on a bare socket: sends small synthetic images and logs what was answered; standard library only.
 
     python sender.py --ledger FILE --seed N (--port P | --listening FILE) [--burst N] [--rest SECONDS]
-                     [--limit N] [--largest BYTES]
+                     [--limit N] [--largest BYTES] [--deflated]
 
 It connects again whenever the edge is gone, sends half of the unanswered instances again (as modalities do) and
 gives up the other half, and stops at SIGTERM or after ``--limit`` instances. With ``--ledger console`` the lines go
@@ -18,12 +18,14 @@ import socket
 import struct
 import sys
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
+DEFLATED = "1.2.840.10008.1.2.1.99"
 Report = Callable[[str, str, int | None], None]
 
 
@@ -44,6 +46,14 @@ def images(seed: int, largest: int) -> Iterator[tuple[str, bytes]]:
             number += 1
             uid = _uid(rng)
             yield uid, dataset(uid, study, series[n % 2], 1 + n % 2, number, rng.randrange(8 << 10, largest + 1), rng)
+
+
+def deflated(images: Iterator[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:
+    """Yield the same images, deflated (PS3.5 A.5)."""
+    for uid, data in images:
+        engine = zlib.compressobj(6, zlib.DEFLATED, -15)
+        packed = engine.compress(data) + engine.flush()
+        yield uid, packed + b"\0" * (len(packed) % 2)
 
 
 def dataset(uid: str, study: str, series: str, series_number: int, number: int, size: int, rng: random.Random) -> bytes:
@@ -99,12 +109,12 @@ def _uid(rng: random.Random) -> str:
 class Association:
     """One association with one presentation context; every error of the wire becomes :class:`Gone`."""
 
-    def __init__(self, host: str, port: int, calling: str) -> None:
+    def __init__(self, host: str, port: int, calling: str, syntax: str = EXPLICIT_LITTLE) -> None:
         self._message = 0
         try:
             self._socket = socket.create_connection((host, port), timeout=60)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._socket.sendall(_associate_rq(calling))
+            self._socket.sendall(_associate_rq(calling, syntax))
             kind, body = self._pdu()
         except OSError as e:
             raise Gone from e
@@ -166,8 +176,8 @@ def _item(kind: int, value: bytes) -> bytes:
     return struct.pack(">BBH", kind, 0, len(value)) + value
 
 
-def _associate_rq(calling: str) -> bytes:
-    context = b"\x01\0\0\0" + _item(0x30, SECONDARY_CAPTURE.encode()) + _item(0x40, EXPLICIT_LITTLE.encode())
+def _associate_rq(calling: str, syntax: str) -> bytes:
+    context = b"\x01\0\0\0" + _item(0x30, SECONDARY_CAPTURE.encode()) + _item(0x40, syntax.encode())
     user = _item(0x51, struct.pack(">I", 1 << 16)) + _item(0x52, b"2.25.1") + _item(0x55, b"CRASH_SENDER")
     body = struct.pack(">HH16s16s32x", 1, 0, b"EDGE_AE".ljust(16), calling.encode().ljust(16))
     body += _item(0x10, b"1.2.840.10008.3.1.1.1") + _item(0x20, context) + _item(0x50, user)
@@ -200,11 +210,14 @@ def _p_data(control: int, fragment: bytes) -> bytes:
 class Sender:
     """Sends images, reporting each before it goes out and after it was answered."""
 
-    def __init__(self, where: Callable[[], tuple[str, int]], report: Report, *, seed: int, largest: int) -> None:
+    def __init__(
+        self, where: Callable[[], tuple[str, int]], report: Report, *, seed: int, largest: int, deflate: bool = False
+    ) -> None:
         self.stopping = False
         self._where = where
         self._report = report
-        self._images = images(seed, largest)
+        self._images = deflated(images(seed, largest)) if deflate else images(seed, largest)
+        self._syntax = DEFLATED if deflate else EXPLICIT_LITTLE
         self._rng = random.Random(seed)
         self._calling = f"SENDER{seed % 10_000_000}"
         self._again: tuple[str, bytes] | None = None
@@ -214,7 +227,7 @@ class Sender:
         answered = 0
         while not self.stopping and answered < limit:
             try:
-                association = Association(*self._where(), self._calling)
+                association = Association(*self._where(), self._calling, self._syntax)
             except (Gone, OSError, ValueError, KeyError):
                 time.sleep(0.05)  # the edge is being started again
                 continue
@@ -272,6 +285,7 @@ def main() -> None:
     parser.add_argument("--rest", type=float, default=0.0)
     parser.add_argument("--limit", type=int, default=1 << 30)
     parser.add_argument("--largest", type=int, default=100 << 10)
+    parser.add_argument("--deflated", action="store_true")
     args = parser.parse_args()
 
     def where() -> tuple[str, int]:
@@ -281,7 +295,7 @@ def main() -> None:
         return said["host"], said["port"]
 
     report = _to_console if args.ledger == "console" else _to_file(Path(args.ledger))
-    sender = Sender(where, report, seed=args.seed, largest=args.largest)
+    sender = Sender(where, report, seed=args.seed, largest=args.largest, deflate=args.deflated)
 
     def stop(*_: Any) -> None:
         sender.stopping = True

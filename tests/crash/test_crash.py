@@ -52,6 +52,14 @@ def test_I1_I2_I3_I4_some_kills_at_random_moments_lose_nothing(tmp_path, nursery
 
 
 @pytest.mark.full
+@pytest.mark.timeout(300)
+def test_D5_I3_I4_kills_at_random_moments_lose_nothing_of_deflated_scans(tmp_path, nursery):
+    """Twenty SIGKILLs while two objects are uploaded for each scan: the original of every one is there at the end."""
+    tally = random_kill.kill_at_random(tmp_path, nursery, kills=20, seed=SEED, more=("--deflated",))
+    judge(tally, {"RECEIVED", "TAGGED", "UPLOADED"})
+
+
+@pytest.mark.full
 @pytest.mark.timeout(900)
 def test_I1_I2_I3_I4_a_hundred_kills_at_random_moments_lose_nothing(tmp_path, nursery):
     """A hundred SIGKILLs under eight senders, each state met at least once."""

@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 from pydicom.data import get_testdata_file
 
 from edge.contract.deflated import (
+    DEFLATED_SYNTAXES,
     DeflateFault,
     inflated,
     inflated_size,
-    read_tagged_deflated,
-    read_untagged_deflated,
 )
 from edge.contract.edits import read_tagged
+from edge.contract.tagging import Tagging
 from edge.errors import TagFault
 from edge.tag.block import CREATOR
-from edge.tag.plan import plan_deflated
+from edge.tag.plan import plan, plan_deflated
 from edge.tag.walk import Reason
 from tests.tag import build
 from tests.tag.build import EXPLICIT, INPUTS, OTHER_INPUTS, Form, Shape
@@ -37,15 +37,19 @@ def deflate(raw: bytes, level: int = 9) -> bytes:
     return out + b"\0" * (len(out) % 2)
 
 
-def tag_deflated(raw: bytes, start: int) -> bytes:
+def tag_deflated(raw: bytes, start: int, syntax: str = DEFLATED) -> bytes:
     """Return the tagged object, after proving that it repeats and leads back to the received dataset."""
-    edits = plan_deflated(io.BytesIO(raw), start, INPUTS)
-    tagged, again = (b"".join(read_tagged_deflated(io.BytesIO(raw), start, edits)) for _ in range(2))
+    edits = plan(io.BytesIO(raw), start, len(raw), syntax, INPUTS)
+    tagging = Tagging(syntax, start, tuple(edits))
+    tagged, again = (b"".join(tagging.read_tagged(io.BytesIO(raw))) for _ in range(2))
     assert tagged == again
-    assert len(tagged[start:]) % 2 == 0
     received = raw[:start] + inflated(io.BytesIO(raw), start).read()[start:]
-    assert b"".join(read_untagged_deflated(io.BytesIO(tagged), start, edits)) == received
-    assert plan_deflated(io.BytesIO(tagged), start, INPUTS) == []
+    if not edits:
+        assert tagged == raw
+        return tagged
+    assert len(tagged[start:]) % 2 == 0
+    assert b"".join(tagging.read_untagged(io.BytesIO(tagged))) == received
+    assert plan(io.BytesIO(tagged), start, len(tagged), syntax, INPUTS) == []
     return tagged
 
 
@@ -67,19 +71,20 @@ def test_D5_a_deflated_object_is_tagged_and_read(tmp_path: Path) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(
+    st.sampled_from(sorted(DEFLATED_SYNTAXES)),
     st.sampled_from([None, *Form]),
     st.sampled_from([None, *Form]),
-    st.sampled_from([None, "other"]),
+    st.sampled_from([None, "other", "same"]),
     st.booleans(),
     st.integers(0, 9),
 )
 def test_D5_deflated_shapes_give_what_the_same_shape_gives_undeflated(
-    equipment: Form | None, original: Form | None, ours: str | None, lengths: bool, level: int
+    syntax: str, equipment: Form | None, original: Form | None, ours: str | None, lengths: bool, level: int
 ) -> None:
     """Deflated by whatever level, an object gets the edits that it gets undeflated."""
     shape = Shape(equipment=equipment, original=original, ours=ours, group_lengths=lengths)
-    meta, plain = build.file_meta(DEFLATED), build.dataset(shape)
-    tagged = tag_deflated(meta + deflate(plain, level), len(meta))
+    meta, plain = build.file_meta(syntax), build.dataset(shape)
+    tagged = tag_deflated(meta + deflate(plain, level), len(meta), syntax)
     edits = plan_deflated(io.BytesIO(meta + deflate(plain, level)), len(meta), INPUTS)
     undeflated = b"".join(read_tagged(io.BytesIO(meta + plain), edits))
     assert zlib.decompressobj(-15).decompress(tagged[len(meta) :]) == undeflated[len(meta) :]

@@ -11,9 +11,10 @@ import sqlalchemy as sa
 from cloud.db.engine import open_engine
 from cloud.db.migrate import migrate
 from edge.contract.local_store import DirectoryStore
+from tests.browser import browser, page
 from tests.postgres import postgres_server, postgres_url
 
-__all__ = ["postgres_server", "postgres_url"]
+__all__ = ["browser", "page", "postgres_server", "postgres_url"]
 
 
 @dataclass(kw_only=True)

@@ -1,0 +1,80 @@
+"""The cloud's two long-running commands as processes of their own, and a look into its index."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from cloud.db.engine import open_engine
+
+ROOT = Path(__file__).parents[2]
+SECONDS = 30.0
+
+
+class CloudProcess:
+    """One ``dicom-cloud`` command with these settings and no others; its output is kept in ``folder``."""
+
+    def __init__(self, folder: Path, command: str, **settings: str) -> None:
+        self.log = folder / f"cloud-{command}.log"
+        self.settings = settings
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "cloud", command],
+                env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **settings},
+                stdout=log,
+                stderr=log,
+            )
+
+    def stop(self, signum: int = signal.SIGTERM) -> int:
+        """End it and return its exit status."""
+        self.process.send_signal(signum)
+        return self.process.wait(SECONDS)
+
+    def until(self, condition: Callable[[], bool], what: str, seconds: float = SECONDS) -> None:
+        """Wait, boundedly, for ``condition`` while the process runs."""
+        end = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > end or self.process.poll() is not None:
+                raise AssertionError(f"not within {seconds:.0f} s: {what}\n{self.log.read_text()[-3000:]}")
+            time.sleep(0.05)
+
+    @property
+    def address(self) -> str:
+        """Return where the dashboard says that it listens, once it does."""
+        self.until(lambda: "dashboard: http" in self.log.read_text(), "the dashboard's address")
+        (line,) = [line for line in self.log.read_text().splitlines() if line.startswith("dashboard: http")]
+        return line.removeprefix("dashboard: ").rstrip("/")
+
+
+@contextmanager
+def cloud(folder: Path, command: str, **settings: str) -> Iterator[CloudProcess]:
+    """Run one command until the end of the block."""
+    process = CloudProcess(folder, command, **settings)
+    try:
+        yield process
+    finally:
+        process.process.kill()
+        process.process.wait(SECONDS)
+
+
+@contextmanager
+def index_of(url: str) -> Iterator[Callable[[str], list[tuple[Any, ...]]]]:
+    """Give what asks the cloud's index in SQL; a table that is not there yet has no rows."""
+    engine = open_engine(url, read_only=True)
+
+    def rows(sql: str) -> list[tuple[Any, ...]]:
+        with engine.connect() as connection:
+            try:
+                return [tuple(row) for row in connection.exec_driver_sql(sql)]
+            except (sa.exc.ProgrammingError, sa.exc.OperationalError):
+                return []
+
+    yield rows
+    engine.dispose()

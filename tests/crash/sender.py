@@ -9,6 +9,7 @@ to standard output, which is how they leave a machine whose disk is about to be 
 """
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -113,13 +114,10 @@ class Association:
         self._message = 0
         try:
             self._socket = socket.create_connection((host, port), timeout=60)
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._socket.sendall(_associate_rq(calling, syntax))
-            kind, body = self._pdu()
         except OSError as e:
             raise Gone from e
-        if kind != 0x02:
-            raise Gone
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        body = self._ask(_associate_rq(calling, syntax), 0x02)
         at = body.find(struct.pack(">BBH", 0x51, 0, 4))
         self._most = min(struct.unpack_from(">I", body, at + 4)[0] or 1 << 16, 1 << 16) - 12
 
@@ -131,32 +129,34 @@ class Association:
         for at in range(0, len(data), self._most):
             piece = data[at : at + self._most]
             pdus.append(_p_data(2 if at + len(piece) == len(data) else 0, piece))
-        try:
-            self._socket.sendall(b"".join(pdus))
-            kind, body = self._pdu()
-        except OSError as e:
-            raise Gone from e
-        if kind != 0x04:
-            raise Gone
+        body = self._ask(b"".join(pdus), 0x04)
         at = body.find(struct.pack("<HHI", 0x0000, 0x0900, 2))
         return int(struct.unpack_from("<H", body, at + 8)[0])
 
     def wait_for_end(self) -> None:
         """Return when the other side is gone."""
-        try:
+        with contextlib.suppress(OSError):
             self._socket.settimeout(None)
             while self._socket.recv(4096):
                 pass
-        except OSError:
-            return
+        self._socket.close()
 
     def release(self) -> None:
-        try:
-            self._socket.sendall(struct.pack(">BBI4x", 0x05, 0, 4))
-            self._pdu()
-        except (OSError, Gone):
-            pass
+        with contextlib.suppress(Gone):
+            self._ask(struct.pack(">BBI4x", 0x05, 0, 4), 0x06)
         self._socket.close()
+
+    def _ask(self, pdus: bytes, answer: int) -> bytes:
+        """Send, and return the body of the answer if it is of the kind that was hoped for; else it is over."""
+        try:
+            self._socket.sendall(pdus)
+            kind, body = self._pdu()
+            if kind != answer:
+                raise Gone
+        except (OSError, Gone) as e:
+            self._socket.close()
+            raise Gone from e
+        return body
 
     def _pdu(self) -> tuple[int, bytes]:
         kind, _, length = struct.unpack(">BBI", self._exactly(6))

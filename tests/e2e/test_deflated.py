@@ -30,6 +30,7 @@ from edge.tag.walk import Reason
 from edge.wire import WireTap
 from tests.e2e.edge_process import EdgeProcess, running, scan
 from tests.parts import program
+from tests.seaweed import Seaweed, make_bucket
 
 pytestmark = pytest.mark.door("socket", "file")
 
@@ -157,6 +158,34 @@ def test_D5_jpip_deflate_is_tagged_like_any_other(tmp_path, syntax):
     after = pydicom.dcmread(io.BytesIO(plain), force=True)
     assert str(after.private_block(0x0013, "ATRI EDGE 1.0")[1].value) == i.atriuid
     assert after.PixelDataProviderURL == sent.PixelDataProviderURL
+
+
+@pytest.mark.full
+def test_D5_D6_on_a_real_s3_both_objects_are_versions_that_the_server_confirmed(tmp_path):
+    """Released from a real S3: key, version and checksum of both are in the manifest, and their bytes are right."""
+    server = Seaweed(tmp_path)
+    try:
+        server.start()
+        bucket, client = make_bucket(server.endpoint), server.endpoint.client()
+        at = server.endpoint
+        aws = {
+            "STORE_DIR": "", "BUCKETNAME": bucket, "AWS_REGION": at.region, "AWS_ENDPOINT_URL": at.url,
+            "AWS_ACCESS_KEY": at.access_key, "AWS_SECRET_KEY": at.secret_key,
+        }  # fmt: skip
+        with running(tmp_path, RETAIN_HOURS="0", **aws) as edge:
+            assert store(edge.port, FILES["pydicom"]) == 0
+            edge.until_states(RELEASED=1)
+        keys = [o["Key"] for o in client.list_objects_v2(Bucket=bucket, Prefix="manifests/")["Contents"]]
+        (i,) = load_manifest(client.get_object(Bucket=bucket, Key=keys[0])["Body"].read()).instances
+        for part in (i, i.original):
+            held = client.get_object(Bucket=bucket, Key=part.key, VersionId=part.version_id, ChecksumMode="ENABLED")
+            raw = held["Body"].read()
+            assert (len(raw), hashlib.sha256(raw).hexdigest()) == (part.size, part.sha256)
+            assert held["ChecksumCRC64NVME"] == part.crc64nvme
+            assert held["Metadata"]["received-sha256"] == i.received_sha256
+        assert raw[i.dataset_offset :] == dataset_bytes(FILES["pydicom"])
+    finally:
+        server.kill()
 
 
 def test_I3_an_original_that_is_gone_keeps_the_scan_on_the_box(tmp_path):

@@ -34,6 +34,7 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
 
 demo: env $(if $(filter aws,$(DEMO)),env-ministack) ## the whole way on this machine, until Ctrl-C; ONCE=1 checks and exits; DEMO=aws uses the local AWS
+	@$(if $(filter-out aws,$(DEMO)),echo "no such DEMO: $(DEMO) (aws, or nothing)" >&2; exit 2)
 	@SECONDS_AT_MOST=60 deploy/tools.sh storescu sqlite3 || true
 	@$(PYTHON_IN) -m edge demo $(DEMO_ARGS)
 

@@ -149,3 +149,17 @@ def test_a_busy_port_of_the_local_aws_is_named(tmp_path):
     assert done.returncode == 2
     assert f"port {port} (local AWS) is busy" in done.stderr
     assert f"AWS_PORT={port + 1}" in done.stderr
+
+
+@pytest.mark.door("command")
+def test_a_local_aws_on_another_python_is_refused(tmp_path):
+    """What is compiled in the zip fits one Python: where the local AWS runs another, both are named at once."""
+    other = tmp_path / "python"
+    other.write_text("#!/bin/sh\necho 3.9\n")
+    other.chmod(0o755)
+    typed = command(tmp_path / "demo", aws=other, once=True, ports=free())
+    done = subprocess.run(typed, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    assert f"runs Lambda on Python 3.9, but this is Python {here}" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -96,7 +96,14 @@ class Conversation:
         except AssociationFault as e:
             how = self._end(e)
         except Exception as e:  # noqa: BLE001 the door: one association fails, the listener goes on
-            log(Event.HANDLER_FAILED, "an association failed", level=logging.ERROR, exc=e, hint="report this log line", **self._fields())
+            log(
+                Event.HANDLER_FAILED,
+                "an association failed",
+                level=logging.ERROR,
+                exc=e,
+                hint="report this log line",
+                **self._fields(),
+            )
             self._say_last(abort_pdu(AbortSource.PROVIDER, AbortReason.NOT_SPECIFIED))
         finally:
             if self._reception is not None:

@@ -76,7 +76,10 @@ class Stored:
         if self.size > self._limit:
             self.forget()
             self._refused = _TOO_LONG
-            text, hint = f"dataset longer than {self._limit} bytes", "raise MAX_OBJECT_MB if objects this long are meant"
+            text, hint = (
+                f"dataset longer than {self._limit} bytes",
+                "raise MAX_OBJECT_MB if objects this long are meant",
+            )
             log(Event.STORE_REFUSED, text, level=30, hint=hint, **self._fields())
             return
         try:

@@ -66,8 +66,12 @@ class Intake:
                     # Nothing is lost: the files are the truth. Try again until it works or we are told to stop.
                     hint = e.hint if isinstance(e, JournalError) else "report this log line"
                     log(
-                        Event.JOURNAL_BEHIND, "the journal cannot be written; received instances wait in the spool",
-                        level=logging.ERROR, waiting=len(batch) + self._queue.qsize(), error=str(e), hint=hint,
+                        Event.JOURNAL_BEHIND,
+                        "the journal cannot be written; received instances wait in the spool",
+                        level=logging.ERROR,
+                        waiting=len(batch) + self._queue.qsize(),
+                        error=str(e),
+                        hint=hint,
                     )
                     if self._stopping.wait(self._retry_seconds):
                         return
@@ -81,8 +85,11 @@ class Intake:
     def _tell_if_slow(self, seconds: float, entered: int) -> None:
         if seconds > self._slow_seconds:
             log(
-                Event.JOURNAL_BEHIND, f"the journal took {seconds:.0f} s for {entered} instances; they waited in the spool",
-                level=logging.WARNING, seconds=round(seconds, 1), entered=entered,
+                Event.JOURNAL_BEHIND,
+                f"the journal took {seconds:.0f} s for {entered} instances; they waited in the spool",
+                level=logging.WARNING,
+                seconds=round(seconds, 1),
+                entered=entered,
                 hint="see what else holds journal.db (a backup, a shell), or look at the disk of SPOOL_DIR",
             )
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from edge.contract.manifest import timestamp
 from edge.errors import JournalError
-from edge.journal.schema import SCHEMA, SCHEMA_VERSION
+from edge.journal.schema import SCHEMA_VERSION, STEPS
 
 GENESIS = "0" * 64
 _BUSY_MS = 60_000
@@ -41,7 +41,13 @@ class Transaction:
         prev, self._hash = self._hash, entry_hash(self._hash, self._seq, self.at, ulid, kind, text)
         self.execute(
             "INSERT INTO entry (seq, at, ulid, kind, body, prev, hash) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            self._seq, self.at, ulid, kind, text, prev, self._hash,
+            self._seq,
+            self.at,
+            ulid,
+            kind,
+            text,
+            prev,
+            self._hash,
         )
 
     def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
@@ -69,9 +75,7 @@ class Ledger:
             ) from e
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self.path, timeout=_BUSY_MS / 1000, isolation_level=None, check_same_thread=False
-        )
+        connection = sqlite3.connect(self.path, timeout=_BUSY_MS / 1000, isolation_level=None, check_same_thread=False)
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
@@ -80,14 +84,24 @@ class Ledger:
         return connection
 
     def _ensure_schema(self) -> None:
-        version = self._writer.execute("PRAGMA user_version").fetchone()[0]
+        version = self._version()
         if version > SCHEMA_VERSION:
             raise JournalError(
                 f"the journal is of version {version}, this software reads up to {SCHEMA_VERSION}",
                 hint="start the newer version again; a downgrade would misread it",
             )
-        if version == 0:
-            self._writer.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
+        if version < SCHEMA_VERSION:
+            steps = "".join(STEPS[version:])
+            try:
+                self._writer.executescript(f"BEGIN IMMEDIATE; {steps} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
+            except sqlite3.OperationalError:
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
+                if self._version() != SCHEMA_VERSION:  # else another process did the same at this moment
+                    raise
+
+    def _version(self) -> int:
+        return int(self._writer.execute("PRAGMA user_version").fetchone()[0])
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:

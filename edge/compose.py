@@ -35,6 +35,7 @@ from edge.spool.lock import lock_spool
 from edge.spool.spool import Spool, SpoolSettings, ensure_identity
 from edge.spool.volume import volume_faults
 from edge.tag.stage import TagSettings, TagStage
+from edge.upload.orphans import SweepStage
 from edge.upload.stage import UploadStage
 
 _MB = 1_000_000
@@ -55,7 +56,7 @@ class Edge:
         self._pools = (_pool(config), _pool(config))  # one for index, one for tag: neither waits for the other
         self._writer = IndexWriter(config.index, config.site)
         # Made at the first use: a store or queue that is away at the start is waited for (fault 4).
-        self._store = cache(lambda: build_store(config))
+        self._store = cache(lambda: build_store(config, self.journal))
         self._queue = cache(lambda: build_queue(config))
         self._upload = self._upload_stage()
         self.listener = Listener(listener_settings(config), self.spool)
@@ -116,6 +117,7 @@ class Edge:
                 IndexStage(journal=journal, spool=spool, pool=self._pools[0], writer=self._writer, limits=limits),
                 TagStage(journal=journal, spool=spool, pool=self._pools[1], settings=tag),
                 self._upload,
+                *([] if config.store_dir else [SweepStage(book=journal, store=self._store, edge_id=config.edge_id)]),
                 CloseStage(journal=journal, quiet_seconds=config.generation_quiet),
                 ManifestStage(journal=journal, store=self._store, settings=announce),
                 SendStage(journal=journal, queue=self._queue, edge_id=config.edge_id),
@@ -174,8 +176,15 @@ def prepare_mirror(config: Config, spool: Spool) -> None:
 
 def open_existing(config: Config) -> tuple[Spool, Journal]:
     """Open what is there for a command, beside a running edge or without one; raises EdgeError if there is nothing."""
-    if not (config.spool_dir / "journal" / "journal.db").exists():
-        raise SpoolError(f"no spool at {config.spool_dir}", hint="set SPOOL_DIR as it is set for dicom-edge serve")
+    try:
+        with (config.spool_dir / "journal" / "journal.db").open("r+b"):
+            pass
+    except PermissionError as e:
+        hint = "run the command as the user that dicom-edge serve runs as: sudo -u USER dicom-edge …"
+        raise SpoolError(f"the spool at {config.spool_dir} is not open to this user", hint=hint) from e
+    except OSError as e:
+        hint = "set SPOOL_DIR as it is set for dicom-edge serve"
+        raise SpoolError(f"no spool at {config.spool_dir}", hint=hint) from e
     return open_spool(config), open_journal(config)
 
 
@@ -196,8 +205,8 @@ def open_spool(config: Config, on_received: Callable[[Received], None] = lambda 
     return Spool(settings, on_received=on_received)
 
 
-def build_store(config: Config) -> ObjectStore:
-    """Return the directory store or S3, as configured."""
+def build_store(config: Config, journal: Journal | None = None) -> ObjectStore:
+    """Return the directory store or S3, as configured; with a journal large uploads outlive a restart."""
     if config.store_dir is not None:
         return DirectoryStore(config.store_dir)
     from edge.upload.s3 import S3Settings, S3Store  # boto3 takes most of a second to import; only S3 needs it
@@ -211,7 +220,8 @@ def build_store(config: Config) -> ObjectStore:
             secret_key=config.aws_secret_key,
             kms_key_id=config.kms_key_id,
             transfer_acceleration=config.s3_transfer_acceleration,
-        )
+        ),
+        book=journal,
     )
 
 

@@ -65,9 +65,9 @@ class CloseStage:
             return False
         open_now = self._journal.generations("closed_at IS NULL")
         self._seen = {g.job_id: self._seen_of(g) for g in open_now}
-        closed = [g for g in open_now if self._monotonic() - self._seen[g.job_id][1] >= self._quiet]
+        quiet = [g for g in open_now if self._monotonic() - self._seen[g.job_id][1] >= self._quiet]
+        closed = [g for g in quiet if self._journal.close_generation(g.job_id, "quiet")]  # an operator may be faster
         for generation in closed:
-            self._journal.close_generation(generation.job_id, "quiet")
             log(
                 Event.GENERATION_CLOSED, "a generation was closed after quiet",
                 job_id=generation.job_id, instances=generation.instances,

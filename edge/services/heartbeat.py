@@ -104,8 +104,9 @@ def journal_status(journal: Journal, spool: Spool) -> dict[str, Any]:
 
 def oldest_on_one_disk(journal: Journal, spool: Spool) -> datetime | None:
     """Return when the oldest scan came that neither the store nor a second disk holds; None if there is none."""
-    mirrored = spool.mirror.held() if spool.mirror is not None else set()
-    for ulid, state, received_at in journal.unconfirmed(_ALL if mirrored else _MOST_PARKED):
+    waiting = journal.unconfirmed(_ALL if spool.mirror is not None else _MOST_PARKED)
+    mirrored = spool.mirror.held() if spool.mirror is not None else set()  # listed after: what waits is there already
+    for ulid, state, received_at in waiting:
         if ulid in mirrored:
             continue
         if state is State.REJECTED and not spool.path_of(ulid).exists():

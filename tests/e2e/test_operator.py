@@ -5,6 +5,8 @@ import json
 import os
 import pwd
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -325,3 +327,50 @@ def test_fetch_names_several_and_gives_a_parked_one_by_its_ulid(tmp_path):
         done = edge.command("fetch", duplicate, "--as-received", "--output", str(tmp_path / "q.dcm"))
         assert (tmp_path / "q.dcm").read_bytes().endswith(dataset_bytes(scan(1))), done.stderr
         assert edge.command("fetch", "9.9.9").returncode == 2
+
+
+def test_I3_rejected_before_its_copy_was_made_it_is_copied_first(tmp_path):
+    """With the store away a parked instance is rejected: it stays here until the store is back and holds the copy."""
+    aws = {"STORE_DIR": "", "BUCKETNAME": "b", "AWS_REGION": "eu-west-1", "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
+    keys = {"AWS_ACCESS_KEY": "AKIAEXAMPLE", "AWS_SECRET_KEY": "very-secret-value"}
+    with running(tmp_path, RETAIN_HOURS="0", **aws, **keys) as edge:
+        send(edge, scan(1, StudyInstanceUID=None))
+        edge.until_states(PARKED=1)
+        (ulid,) = parked_ulids(edge)
+        assert edge.status()["OldestOnOneDisk"] is not None
+        assert "before its local bytes may go" in edge.command("parked", "reject", ulid).stdout
+        edge.until(lambda: bool(edge.events("stage.waiting")), "the upload stage waits")
+        local = next((tmp_path / "spool/in").rglob("*.dcm"))
+        whole = local.read_bytes()
+        edge.stop()
+        edge.settings |= {"STORE_DIR": str(tmp_path / "store"), "BUCKETNAME": "", "AWS_ENDPOINT_URL": ""}
+        edge.start()
+        edge.until(lambda: not local.exists(), "released")
+        assert (tmp_path / "store/parked/trial-edge" / f"{ulid}.dcm").read_bytes() == whole
+        assert edge.states() == {"REJECTED": 1}
+        assert edge.status()["OldestOnOneDisk"] is None
+        done = edge.command("fetch", ulid, "--as-received", "--output", str(tmp_path / "back.dcm"))
+        assert (tmp_path / "back.dcm").read_bytes() == whole, done.stderr
+
+
+#: All is loaded first: the tests' Python may not be open to another user either.
+AS_NOBODY = """
+import os, sys
+import edge.compose, edge.services.report
+from edge.__main__ import main
+os.setgid(65534)
+os.setuid(65534)
+sys.exit(main(["parked"]))
+"""
+
+
+def test_a_user_who_may_not_is_told_whose_command_it_is(tmp_path):
+    """Another user of the box gets the way out, not a trace."""
+    if os.getuid() != 0:
+        pytest.skip("only root can run a command as another user")
+    with running(tmp_path) as edge:
+        done = subprocess.run(
+            [sys.executable, "-c", AS_NOBODY], env=edge.environ, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 2, done.stderr
+        assert "sudo -u USER" in done.stderr

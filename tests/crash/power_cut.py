@@ -75,7 +75,8 @@ def cuts(
 ) -> Iterator[Cut]:
     """Yield ``count`` cuts: of each boot ``per_boot``, the last of them by killing the machine.
 
-    Half of the cuts fall right after an answer was read, which is the worst moment; half at a random one.
+    They fall right after an answer was read, which is the worst moment. With ``until``, a text of the guest's console,
+    most boots are cut only after it appeared, and half of the cuts at a random moment.
     """
     rng = random.Random(seed)
     template = folder / "template.img"
@@ -97,7 +98,7 @@ def cuts(
             for nth in range(min(per_boot, count - number)):
                 goal = guest.acked() + rng.randrange(1, 20)
                 guest.watch_until(lambda: guest.acked() >= goal, uml.BOOT_SECONDS)  # noqa: B023
-                if rng.random() < 0.5:
+                if until and rng.random() < 0.5:
                     guest.watch(rng.random() * 3)
                 number += 1
                 last = nth == per_boot - 1 or number == count

@@ -314,6 +314,9 @@ class Conversation:
         if request is None or reception is None or context_id is None or self._tally is None:
             return
         status, comment = reception.finish()
+        if status != Status.SUCCESS and isinstance(reception, Discarded):
+            hint = "the sender asks for what this edge does not offer (CONFORMANCE.md); the association goes on"
+            log(Event.STORE_REFUSED, comment, level=logging.WARNING, hint=hint, **self._fields())
         if request.field == CommandField.C_CANCEL_RQ:
             return  # nothing here lasts long enough to be cancelled, and a C-CANCEL has no response (PS3.7 9.3.2.3)
         if request.field == CommandField.C_STORE_RQ:

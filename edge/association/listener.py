@@ -125,16 +125,22 @@ class Listener:
                 wake=self._wake,
             )
         except OSError as e:
-            log(Event.CONNECTION_REFUSED, f"a connection could not be served ({type(e).__name__})", peer=peer)
+            text, hint = f"a connection could not be served ({type(e).__name__})", "the sender tries again by itself"
+            log(Event.CONNECTION_REFUSED, text, hint=hint, peer=peer)
             sock.close()
             return
         overdue = self._census.enter(conversation)
         if overdue is not None:
-            log(Event.CONNECTION_REFUSED, "cut: it waited longest and too many wait", peer=overdue.peer)
+            text, hint = (
+                "cut: it waited longest and too many wait",
+                "find what connects from this address and is silent",
+            )
+            log(Event.CONNECTION_REFUSED, text, hint=hint, peer=overdue.peer)
             overdue.cut()
         try:
             threading.Thread(target=conversation.run, name=f"association-{peer}", daemon=True).start()
         except RuntimeError:
-            log(Event.CONNECTION_REFUSED, "no thread left for a new connection", level=logging.ERROR, peer=peer)
+            text, hint = "no thread left for a new connection", "raise TasksMax or lower MAX_ASSOCIATIONS"
+            log(Event.CONNECTION_REFUSED, text, level=logging.ERROR, hint=hint, peer=peer)
             sock.close()
             self._census.leave(conversation, "refused")

@@ -181,6 +181,7 @@ def _refusal(e: OSError, what: str, disk: str) -> OutOfResources:
         errno.ENOSPC: f"the disk of {disk} (or its inodes) is full: free space or add a disk",
         errno.EDQUOT: f"the quota of {disk} is used up: raise it",
         errno.EROFS: f"{disk} is mounted read-only: check the disk and remount it",
+        errno.ENOENT: f"a folder of {disk} was deleted or its disk unmounted: put it back, or restart to make it again",
         errno.EMFILE: "too many open files: raise LimitNOFILE or lower MAX_ASSOCIATIONS",
         errno.EIO: f"the disk of {disk} reports an I/O error: look at the kernel's log and replace it",
     }

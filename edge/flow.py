@@ -94,7 +94,7 @@ class _Runner:
             except EdgeError as e:
                 failures += 1
                 self._tell(Event.STAGE_WAITING, failures, str(e), e.hint, None)
-            except Exception as e:  # the worker loop's door: a stage never dies, whatever a step meets
+            except Exception as e:  # noqa: BLE001  the worker loop's door: a stage never dies, whatever a step meets
                 failures += 1
                 self._tell(Event.STAGE_FAILED, failures, f"unexpected {type(e).__name__}", "report this log line", e)
             else:

@@ -1,9 +1,9 @@
 """Being told to stop: SIGTERM and SIGINT, heard whichever thread the kernel hands them to.
 
-A ``threading.Event`` set by a handler is not enough: a signal that comes while threads are being made may be taken by one
-of those, and the main thread, waiting for a lock, then sleeps on for ever (and a handler that sets the event while the
-main thread holds the event's own lock would stand still). Python's wake-up descriptor is written by the handler in C, on
-any thread, so the main thread waits for that.
+A ``threading.Event`` set by a handler is not enough: a signal that comes while threads are being made may be taken by
+one of those, and the main thread, waiting for a lock, then sleeps on for ever (and a handler that sets the event while
+the main thread holds the event's own lock would stand still). Python's wake-up descriptor is written by the handler in
+C, on any thread, so the main thread waits for that.
 """
 
 import select

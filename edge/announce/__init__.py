@@ -1,0 +1,1 @@
+"""Telling the cloud: generations closed, manifests stored, messages sent until they are accepted (D4, D7)."""

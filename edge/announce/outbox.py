@@ -1,4 +1,4 @@
-"""The outbox: everything that leaves the edge goes through it, in one envelope, until the queue has accepted it (D7)."""
+"""The outbox: everything that leaves goes through it, in one envelope, until the queue has accepted it (D7)."""
 
 import logging
 from collections.abc import Callable

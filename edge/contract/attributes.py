@@ -40,6 +40,7 @@ class Attribute:
 
     @property
     def column(self) -> str:
+        """Return the column that holds it, in either index."""
         return self.keyword.lower()
 
 

@@ -10,7 +10,7 @@ class Crc64Nvme:
     """A running CRC64NVME."""
 
     def __init__(self) -> None:
-        from awscrt.checksums import crc64nvme  # imported late: loading it takes longer than the rest of this package
+        from awscrt.checksums import crc64nvme  # noqa: PLC0415  loading it takes longer than the rest of the contract
 
         self._update = crc64nvme
         self._value = 0

@@ -67,6 +67,7 @@ class ManifestInstance:
 
     @property
     def atriuid(self) -> str:
+        """Return ``FileID.ScanID``."""
         return f"{self.file_id}.{self.scan_id}"
 
     @property

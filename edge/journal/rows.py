@@ -21,6 +21,7 @@ class Original:
     inflated_sha256: str  # of the received dataset, inflated: what untagging gives
 
     def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
         return asdict(self)
 
 
@@ -37,6 +38,7 @@ class Tag:
     remade: int = 0  # how often the digests were taken again, because this machine's zlib gave other bytes
 
     def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
         row = {
             "edits": [e.to_json() for e in self.edits],
             "size": self.size,
@@ -50,11 +52,17 @@ class Tag:
 
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> "Tag":
+        """Read what :meth:`to_json` gave."""
         edits = tuple(Edit.from_json(e) for e in row["edits"])
         original = row.get("original")  # rows of before there were originals have none
         return cls(
-            edits=edits, size=row["size"], crc64nvme=row["crc64nvme"], sha256=row["sha256"], error=row["error"],
-            original=Original(**original) if original else None, remade=row.get("remade", 0),
+            edits=edits,
+            size=row["size"],
+            crc64nvme=row["crc64nvme"],
+            sha256=row["sha256"],
+            error=row["error"],
+            original=Original(**original) if original else None,
+            remade=row.get("remade", 0),
         )
 
 

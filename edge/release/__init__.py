@@ -1,0 +1,1 @@
+"""Deleting local bytes, after proof and never before (I3)."""

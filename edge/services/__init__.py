@@ -1,0 +1,1 @@
+"""What needs both ends of the flow: recovery, heartbeat, and what the operator's commands ask and decide."""

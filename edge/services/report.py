@@ -28,8 +28,7 @@ def status_text(status: dict[str, Any], *, running: dict[str, Any] | None) -> st
         lines.append(f"running: pid {running['pid']}, listening on {running['host']} port {running['port']}")
     else:
         lines.append("not running (what follows is what lies on the disk)")
-    for state in State:
-        lines.append(f"  {status['Counts'][state.value]:>9}  {state.value:<9}  {_MEANING[state]}")
+    lines += [f"  {status['Counts'][state.value]:>9}  {state.value:<9}  {_MEANING[state]}" for state in State]
     if status["OldestWaiting"]:
         age = datetime.now(UTC) - datetime.fromisoformat(status["OldestWaiting"])
         lines.append(f"oldest scan not yet announced: received {_age(age.total_seconds())} ago")
@@ -39,11 +38,11 @@ def status_text(status: dict[str, Any], *, running: dict[str, Any] | None) -> st
     else:
         lines.append("no scan is on one disk only")
     lines.append(f"free on the spool's disk: {status['FreeBytes'] / 1e9:.1f} GB")
-    for g in status["OpenGenerations"]:
-        lines.append(
-            f"open: study {g['StudyInstanceUID']}, generation {g['JobId']}:"
-            f" received {g['Received']}, uploaded {g['Uploaded']}, parked {g['Parked']}"
-        )
+    lines += [
+        f"open: study {g['StudyInstanceUID']}, generation {g['JobId']}:"
+        f" received {g['Received']}, uploaded {g['Uploaded']}, parked {g['Parked']}"
+        for g in status["OpenGenerations"]
+    ]
     return "\n".join(lines)
 
 

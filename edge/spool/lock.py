@@ -1,4 +1,4 @@
-"""The spool's lock: one edge at a time works on one SPOOL_DIR; the system releases it whatever happens to the process."""
+"""The spool's lock: one edge at a time works on one SPOOL_DIR; the system releases it when the process ends."""
 
 import sys
 from pathlib import Path

@@ -289,9 +289,7 @@ def test_intake_enters_everything_and_never_blocks_the_receiver(journal: Journal
 
 
 @settings(max_examples=60, deadline=None)
-@given(
-    st.integers(min_value=1, max_value=9_000_000_000), st.integers(min_value=1, max_value=10**9 - 1), st.integers(1)
-)
+@given(st.integers(min_value=1, max_value=9_000_000_000), st.integers(min_value=1, max_value=10**9 - 1), st.integers(1))
 def test_P028_an_atriuid_reads_back_as_written(edge: int, n: int, scan: int) -> None:
     """FileID.ScanID parses to what it was made from, for every edge, and stays inside 64 bits."""
     atriuid = Atriuid(edge * 10**9 + n, scan)

@@ -42,5 +42,7 @@ def test_fault_27_a_signal_is_heard_while_threads_come_and_go(signum):
 
 def test_fault_27_a_signal_before_the_wait_is_not_lost():
     """Told to stop during the start, the process does not begin to wait."""
-    code = "import os, signal; from edge.stopping import StopSignal; s = StopSignal(); os.kill(os.getpid(), 15); s.wait()"
+    code = (
+        "import os, signal; from edge.stopping import StopSignal; s = StopSignal(); os.kill(os.getpid(), 15); s.wait()"
+    )
     assert subprocess.run([sys.executable, "-c", code], timeout=20, check=False).returncode == 0

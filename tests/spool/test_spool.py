@@ -184,7 +184,9 @@ def test_I1_concurrent_commits_share_flushes_and_lose_none(tmp_path: Path) -> No
     assert len(received) == 128
 
 
-def test_I1_a_flush_that_began_before_the_rename_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_I1_a_flush_that_began_before_the_rename_does_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Who asks while a flush runs waits for the next one: the running one may have missed the name."""
     started, release = threading.Event(), threading.Event()
     flushes: list[int] = []

@@ -140,3 +140,28 @@ def test_a_mirror_that_cannot_be_made_is_refused_at_the_start(tmp_path):
     with pytest.raises(SpoolError, match="MIRROR_DIR") as refused:
         spool.mirror.prepare(spool.root)
     assert "unset MIRROR_DIR" in refused.value.hint
+
+
+def test_I1_killed_between_the_two_names_the_instance_is_entered_once_and_is_on_both_disks(tmp_path, monkeypatch):
+    """Named on the mirror, not yet in the spool, never acknowledged: the start makes it whole, once."""
+    spool = mirrored(tmp_path)
+    arrival = spool.open(REQUEST)
+    arrival.write(DATASET)
+    rename = os.rename
+
+    def die(a: Path, b: Path) -> None:
+        if "/spool/" in str(b):
+            raise SystemExit  # as SIGKILL would: nothing is tidied up
+        rename(a, b)
+
+    monkeypatch.setattr(os, "rename", die)
+    with pytest.raises(SystemExit):
+        arrival.commit()
+    monkeypatch.undo()
+    journal = Journal(tmp_path / "journal.db")
+    again = mirrored(tmp_path)
+    assert recover(again, journal) == Recovery(swept=1, entered=1, torn=0, removed=0, missing=0, restored=1)
+    assert len(journal.known_ulids()) == 1
+    assert again.mirror is not None
+    assert set(again.listing()) == again.mirror.held() == journal.known_ulids()
+    assert recover(again, journal) == Recovery(swept=0, entered=0, torn=0, removed=0, missing=0)

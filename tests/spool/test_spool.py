@@ -89,7 +89,7 @@ def test_I1_the_order_is_write_flush_rename_flush_name(
     fsync, rename = os.fsync, os.rename
 
     def spy_fsync(fd: int) -> None:
-        calls.append("flush directory" if os.path.isdir(f"/proc/self/fd/{fd}") else "flush file")
+        calls.append("flush directory" if Path(f"/proc/self/fd/{fd}").is_dir() else "flush file")
         assert not received
         fsync(fd)
 
@@ -171,8 +171,7 @@ def test_I1_concurrent_commits_share_flushes_and_lose_none(tmp_path: Path) -> No
     ulids: list[str] = []
 
     def work() -> None:
-        for _ in range(8):
-            ulids.append(keep(spool))
+        ulids.extend(keep(spool) for _ in range(8))
 
     threads = [threading.Thread(target=work) for _ in range(16)]
     for t in threads:
@@ -252,7 +251,7 @@ def damages() -> Iterator[tuple[str, object]]:
     yield "cut short", lambda raw: raw[:-3]
     yield "grown", lambda raw: raw + b"x"
     yield "one bit", lambda raw: raw[:-1] + bytes([raw[-1] ^ 1])
-    yield "empty", lambda raw: b""
+    yield "empty", lambda raw: raw[:0]
     yield "cut in the head", lambda raw: raw[:200]
     yield "no preamble", lambda raw: raw[1:]
     yield "record blanked", lambda raw: raw.replace(b"sha256", b"xxxxxx")

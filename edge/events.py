@@ -39,6 +39,10 @@ class Event(StrEnum):
     DUPLICATE = "instance.duplicate"
     TAGGED_AGAIN = "instance.tagged-again"
     UPLOADED = "instance.uploaded"
+    UPLOAD_REFUSED = "upload.refused"
+    UPLOAD_RESUMED = "upload.resumed"
+    UPLOAD_ORPHAN = "upload.orphan-aborted"
+    UPLOAD_UNSWEPT = "upload.not-swept"
     RELEASED = "instance.released"
     GENERATION_OPENED = "generation.opened"
     GENERATION_CLOSED = "generation.closed"
@@ -54,6 +58,7 @@ class JsonFormatter(logging.Formatter):
     """One JSON object a line."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """Return the line of ``record``."""
         line: dict[str, Any] = {
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,

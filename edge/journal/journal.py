@@ -15,7 +15,6 @@ from edge.contract.envelope import Kind
 from edge.contract.states import MOVES, State
 from edge.errors import JournalError
 from edge.journal.ledger import Transaction
-from edge.journal.questions import Questions
 from edge.journal.rows import (
     Decision,
     Generation,
@@ -26,13 +25,14 @@ from edge.journal.rows import (
     instance_row,
     message_row,
 )
+from edge.journal.uploads import Uploads
 from edge.spool.arrival import Received
 
 #: What an instance loses that begins anew; its ATRIUID and tag inputs stay (I4).
 _AFRESH: dict[str, Any] = dict.fromkeys(("reason", "hint", "job_id", "tag", "stored", "attributes"))
 
 
-class Journal(Questions):
+class Journal(Uploads):
     """All of the edge's memory beyond the files themselves."""
 
     # -- received ---------------------------------------------------------------------------------------------

@@ -4,9 +4,7 @@ Plain SQL and PRAGMA user_version, not Alembic: the journal must open in millise
 SQLite, and its ledger never changes shape: what is new goes into an entry's body.
 """
 
-SCHEMA_VERSION = 1
-
-SCHEMA = """
+_VERSION_1 = """
 CREATE TABLE entry (
     seq  INTEGER PRIMARY KEY,
     at   TEXT NOT NULL,          -- ISO 8601 UTC
@@ -90,3 +88,28 @@ CREATE TABLE outbox (
 );
 CREATE INDEX outbox_unsent ON outbox (made_at) WHERE sent_at IS NULL;
 """
+
+# Multipart uploads under way, and the parts that the store confirmed (D6).
+_VERSION_2 = """
+CREATE TABLE multipart (
+    key        TEXT PRIMARY KEY,
+    upload_id  TEXT NOT NULL UNIQUE,
+    size       INTEGER NOT NULL,               -- of the whole object
+    crc64nvme  TEXT NOT NULL,                  -- of the whole object
+    part_size  INTEGER NOT NULL,
+    given      TEXT NOT NULL,                  -- digest of metadata, type, encryption
+    touched_at TEXT NOT NULL
+);
+CREATE TABLE multipart_part (
+    upload_id TEXT NOT NULL,
+    number    INTEGER NOT NULL,
+    etag      TEXT NOT NULL,
+    size      INTEGER NOT NULL,
+    crc64nvme TEXT NOT NULL,
+    PRIMARY KEY (upload_id, number)
+);
+"""
+
+#: What leads from each version to the next, from none on: a new journal and an upgraded one are made by the same steps.
+STEPS = (_VERSION_1, _VERSION_2)
+SCHEMA_VERSION = len(STEPS)

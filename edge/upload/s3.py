@@ -12,9 +12,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 from edge.contract.checksum import digest
 from edge.contract.store import StoredObject
 from edge.contract.store_answers import store_error
-from edge.errors import StoreAway, StoreConflict, StoreDenied, StoreFault
+from edge.errors import EdgeError, StoreAway, StoreConflict, StoreDenied, StoreFault
+from edge.events import Event, log
+from edge.journal.uploads import Whole
 from edge.upload.body import Body
-from edge.upload.multipart import MultipartUpload
+from edge.upload.multipart import Book, MemoryBook, MultipartUpload, digest_of, is_gone
+from edge.upload.orphans import OpenUpload
 
 CHUNK = 1 << 20
 MAX_PARTS = 10_000  # of one multipart upload, S3's limit
@@ -42,10 +45,14 @@ class S3Settings:
 
 
 class S3Store:
-    """An :class:`edge.contract.store.ObjectStore` in one bucket; safe for several threads."""
+    """An :class:`edge.contract.store.ObjectStore` in one bucket; safe for several threads.
 
-    def __init__(self, settings: S3Settings) -> None:
+    ``book`` keeps the multipart uploads under way; with one that outlives the process they are gone on with.
+    """
+
+    def __init__(self, settings: S3Settings, book: Book | None = None) -> None:
         self._settings = settings
+        self._book = book or MemoryBook()
         with _told_plainly("start", settings):
             self._client: Any = boto3.session.Session().client(
                 "s3",
@@ -72,6 +79,7 @@ class S3Store:
         try:
             if size > self._settings.multipart_threshold:
                 if (held := self._look_before(key)) is not None:
+                    self._abort(self._upload_of(key, size, crc64nvme, common))  # its completion's answer was lost
                     return self._compare(key, held, size, crc64nvme)
                 version = self._put_parts(key, chunks, size=size, crc64nvme=crc64nvme, common=common)
             else:
@@ -120,6 +128,27 @@ class S3Store:
             for page in pages:
                 yield from (row["Key"] for row in page.get("Contents", ()))
 
+    def open_uploads(self, prefix: str) -> Iterator[OpenUpload]:
+        """Yield the multipart uploads under ``prefix`` that have neither been completed nor aborted."""
+        with _told_plainly("list uploads", self._settings):
+            pages = self._client.get_paginator("list_multipart_uploads").paginate(
+                Bucket=self._settings.bucket, Prefix=prefix
+            )
+            for page in pages:
+                for row in page.get("Uploads", ()):
+                    yield OpenUpload(key=row["Key"], upload_id=row["UploadId"], begun_at=row["Initiated"])
+
+    def abort_upload(self, upload: OpenUpload) -> None:
+        """Let the store forget an upload; one that it does not know any more is no fault."""
+        with _told_plainly("abort upload", self._settings):
+            try:
+                self._client.abort_multipart_upload(
+                    Bucket=self._settings.bucket, Key=upload.key, UploadId=upload.upload_id
+                )
+            except ClientError as e:
+                if not is_gone(e):
+                    raise
+
     def _put_whole(
         self, key: str, chunks: Callable[[], Iterator[bytes]], *, size: int, crc64nvme: str, common: Mapping[str, Any]
     ) -> str | None:
@@ -141,19 +170,35 @@ class S3Store:
         self, key: str, chunks: Callable[[], Iterator[bytes]], *, size: int, crc64nvme: str, common: Mapping[str, Any]
     ) -> str | None:
         body = Body(chunks, size)
-        part_size = max(self._settings.part_size, -(-size // MAX_PARTS))
-        with _told_plainly("multipart put", self._settings, body):
-            upload = MultipartUpload(self._client, self._settings.bucket, key)
-            upload.start(common)
-            try:
-                while data := body.read(part_size):
+        upload = self._upload_of(key, size, crc64nvme, common)
+        try:
+            with _told_plainly("multipart put", self._settings, body):
+                upload.open(common)
+                while data := body.read(self._part_size(size)):
                     upload.send(data)
-                return upload.complete(size=size, crc64nvme=crc64nvme)
-            except BaseException:
-                # Best effort: what a dead link leaves behind, the bucket's lifecycle rule ends.
-                with contextlib.suppress(BotoCoreError, ClientError):
-                    upload.abort()
-                raise
+                version = upload.complete()
+        except (StoreAway, StoreDenied):
+            raise  # the parts stay, to go on with
+        except (EdgeError, _Taken):
+            self._abort(upload)  # the object changed, was refused, or lies there already
+            raise
+        if upload.resumed:
+            log(Event.UPLOAD_RESUMED, "a multipart upload was gone on with", key=key, size=size, parts_sent=upload.sent)
+        return version
+
+    def _upload_of(self, key: str, size: int, crc64nvme: str, common: Mapping[str, Any]) -> MultipartUpload:
+        whole = Whole(
+            key=key, size=size, crc64nvme=crc64nvme, part_size=self._part_size(size), given=digest_of(common)
+        )
+        return MultipartUpload(self._client, self._settings.bucket, self._book, whole)
+
+    def _part_size(self, size: int) -> int:
+        return max(self._settings.part_size, -(-size // MAX_PARTS))
+
+    def _abort(self, upload: MultipartUpload) -> None:
+        # Best effort: what a dead link leaves behind, the next try, the sweep or the bucket's lifecycle rule ends.
+        with contextlib.suppress(BotoCoreError, ClientError):
+            upload.abort()
 
     def _look_before(self, key: str) -> StoredObject | None:
         """Return what is held, so that gigabytes are not sent only to be answered with 412."""

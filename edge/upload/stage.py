@@ -5,9 +5,12 @@ only. The original of an object that does not lead back to its exact bytes goes 
 """
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +19,19 @@ from edge.contract.edits import read_tagged
 from edge.contract.keys import instance_key, original_key, parked_key
 from edge.contract.states import State
 from edge.contract.store import ObjectStore, StoredObject
-from edge.errors import EdgeError, SpoolError, StoreConflict, StoreFault
+from edge.errors import EdgeError, SpoolError, StoreConflict, StoreDenied, StoreFault
 from edge.events import Event, log
 from edge.journal.journal import Journal
 from edge.journal.rows import Instance, Original, Tag
 from edge.spool.spool import Spool
 from edge.tag.proof import prove
+from edge.upload.refusals import REFUSALS_MOST, Refusals
 
 _BATCH_PER_THREAD = 8
 _PARKED_MOST = 10_000
 _REMADE_MOST = 3
 _DISK = "the disk of SPOOL_DIR is damaged: compare with the sender, then send again"
-_PARKS = (StoreConflict, SpoolError)  # the instance's own trouble; any other is the store's, and is waited out
+_OWN = (StoreConflict, SpoolError)  # the instance's own trouble, beyond doubt
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,21 @@ class _Held:
 
     tagged: StoredObject
     original: StoredObject | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Parked:
+    """An instance that is put beside the line."""
+
+    reason: str
+    hint: str
+
+
+@dataclass(slots=True)
+class _Line:
+    """One step's way up: what stopped it for all."""
+
+    stopped: EdgeError | None = None
 
 
 _Summed = Digest | Original | Tag  # size and checksum known before the upload
@@ -47,20 +66,36 @@ class UploadStage:
 
     name = "upload"
 
-    def __init__(self, *, journal: Journal, spool: Spool, store: Callable[[], ObjectStore], edge_id: str, threads: int) -> None:
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        spool: Spool,
+        store: Callable[[], ObjectStore],
+        edge_id: str,
+        threads: int,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._journal = journal
         self._spool = spool
         self._store = store
         self._edge_id = edge_id
         self._threads = threads
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="upload")
+        self._refusals = Refusals(monotonic)
+        self._copies_refused = Refusals(monotonic)
+        self._uncopied: set[str] = set()  # parked instances that this run gave up to copy
 
     def step(self) -> bool:
         """Upload the oldest tagged instances; what succeeded is recorded even if others did not."""
-        batch = self._journal.instances(State.TAGGED, self._threads * _BATCH_PER_THREAD)
+        batch = self._next()
         if not batch:
             return self._copy_parked()
-        outcomes = list(zip(batch, self._executor.map(self._try, batch), strict=True))
+        line = _Line()
+        outcomes = [
+            (instance, self._judge(instance, outcome))
+            for instance, outcome in zip(batch, self._executor.map(partial(self._try, line), batch), strict=True)
+        ]
         with self._journal.transaction():
             for instance, outcome in outcomes:
                 if isinstance(outcome, _Held):
@@ -71,28 +106,69 @@ class UploadStage:
                     )
                 elif isinstance(outcome, Tag):
                     self._journal.record_tagged_again(instance.ulid, outcome)
-                elif isinstance(outcome, _PARKS):
-                    self._journal.record_parked(instance.ulid, str(outcome), outcome.hint)
+                elif isinstance(outcome, _Parked):
+                    self._journal.record_parked(instance.ulid, outcome.reason, outcome.hint)
         self._tell(outcomes)
-        for _, outcome in outcomes:
-            if isinstance(outcome, EdgeError) and not isinstance(outcome, _PARKS):
-                raise outcome  # the stage waits, with backoff, for ever
+        if line.stopped is not None:
+            raise line.stopped  # the stage waits, with backoff, for ever
+        refused = [outcome for _, outcome in outcomes if isinstance(outcome, StoreFault)]
+        if len(refused) == len(outcomes):
+            raise refused[-1]  # told as trouble; each has its own backoff beside
         return True
 
-    def _tell(self, outcomes: Sequence[tuple[Instance, _Outcome]]) -> None:
+    def _next(self) -> list[Instance]:
+        most = self._threads * _BATCH_PER_THREAD
+        if self._refusals.doubtful(most):  # everything is refused: try those again, do not walk through the backlog
+            found = (self._journal.instance(ulid) for ulid in self._refusals.due())
+            return [i for i in islice(found, most) if i is not None and i.state is State.TAGGED]
+        return self._journal.instances(State.TAGGED, most, without=self._refusals.held_back())
+
+    def _judge(self, instance: Instance, outcome: _Outcome) -> _Outcome | _Parked:
+        """Decide what a fault means: the instance's own trouble at once, the store's refusal only when it is proved."""
+        if isinstance(outcome, _Held):
+            self._refusals.taken(instance.ulid)
+        elif isinstance(outcome, _OWN):
+            return _Parked(str(outcome), outcome.hint)
+        elif isinstance(outcome, StoreFault) and not isinstance(outcome, StoreDenied):
+            own = self._refusals.refused(instance.ulid, changed_here=lambda: self._has_changed(instance))
+            if own:
+                return _Parked(f"{outcome} ({REFUSALS_MOST} times)", outcome.hint)
+        return outcome
+
+    def _has_changed(self, instance: Instance) -> bool:
+        """Tell whether what would be uploaded now is no longer what was recorded, or cannot be read."""
+        if instance.tag is None:
+            return True
+        path, original = self._spool.path_of(instance.ulid), instance.tag.original
+        try:
+            if original is not None and digest(pieces_of(path)).sha256 != original.sha256:
+                return True
+            return digest(tagged_pieces(path, instance, instance.tag)).sha256 != instance.tag.sha256
+        except (OSError, ValueError, EdgeError):
+            return True
+
+    def _tell(self, outcomes: Sequence[tuple[Instance, _Outcome | _Parked]]) -> None:
         for instance, outcome in outcomes:
             if isinstance(outcome, _Held):
                 log(Event.UPLOADED, "uploaded and confirmed by the store", level=logging.DEBUG, ulid=instance.ulid)
             elif isinstance(outcome, Tag):
                 text = "tagged again: zlib here no longer gives the recorded bytes"
                 log(Event.TAGGED_AGAIN, text, level=logging.WARNING, ulid=instance.ulid, remade=outcome.remade)
-            elif isinstance(outcome, _PARKS):
-                log(Event.PARKED, f"parked: {outcome}", level=logging.ERROR, ulid=instance.ulid, hint=outcome.hint)
+            elif isinstance(outcome, _Parked):
+                text = f"parked: {outcome.reason}"
+                log(Event.PARKED, text, level=logging.ERROR, ulid=instance.ulid, hint=outcome.hint)
+            elif isinstance(outcome, StoreFault) and not isinstance(outcome, StoreDenied):
+                text = f"refused, the others go on: {outcome}"
+                log(Event.UPLOAD_REFUSED, text, level=logging.WARNING, ulid=instance.ulid, hint=outcome.hint)
 
-    def _try(self, instance: Instance) -> _Outcome:
+    def _try(self, line: _Line, instance: Instance) -> _Outcome:
+        if line.stopped is not None:
+            return line.stopped  # what every object meets alike is met once: each try may take minutes
         try:
             return self._upload(instance)
         except EdgeError as e:
+            if not isinstance(e, _OWN) and (isinstance(e, StoreDenied) or not isinstance(e, StoreFault)):
+                line.stopped = e
             return e
 
     def _upload(self, instance: Instance) -> _Held | Tag:
@@ -135,20 +211,33 @@ class UploadStage:
 
     def _copy_parked(self) -> bool:
         waiting = self._journal.parked_without_copy(_PARKED_MOST)
-        here = [i for i in waiting if self._spool.path_of(i.ulid).exists()][: self._threads]
-        for instance in here:
-            path = self._spool.path_of(instance.ulid)
+        held_back = self._uncopied | self._copies_refused.held_back()
+        here = (i for i in waiting if i.ulid not in held_back and self._spool.path_of(i.ulid).exists())
+        chosen = list(islice(here, self._threads))
+        for instance in chosen:
+            self._copy_one_parked(instance)
+        return bool(chosen)
+
+    def _copy_one_parked(self, instance: Instance) -> None:
+        """Copy one; where this one alone cannot be copied it stays on this disk, and the others go on."""
+        path = self._spool.path_of(instance.ulid)
+        try:
             whole = digest(pieces_of(path))
-            held = self._put(
-                parked_key(self._edge_id, instance.ulid),
-                lambda path=path: pieces_of(path),  # type: ignore[misc]  # mypy cannot infer a lambda with a default
-                whole,
-                {"sha256": whole.sha256, "received-sha256": instance.received_sha256},
-            )
-            self._journal.record_parked_copy(
-                instance.ulid, key=held.key, version_id=held.version_id, crc64nvme=held.crc64nvme
-            )
-        return bool(here)
+            sums = {"sha256": whole.sha256, "received-sha256": instance.received_sha256}
+            held = self._put(parked_key(self._edge_id, instance.ulid), lambda: pieces_of(path), whole, sums)
+        except StoreDenied:
+            raise
+        except (OSError, StoreFault) as e:
+            if isinstance(e, OSError) or self._copies_refused.refused(instance.ulid, changed_here=lambda: True):
+                self._uncopied.add(instance.ulid)
+            what, hint = (str(e), e.hint) if isinstance(e, StoreFault) else ("its file cannot be read", _DISK)
+            text = f"a parked instance stays on this disk only: {what}"
+            log(Event.UPLOAD_REFUSED, text, level=logging.ERROR, ulid=instance.ulid, hint=hint)
+            return
+        self._copies_refused.taken(instance.ulid)
+        self._journal.record_parked_copy(
+            instance.ulid, key=held.key, version_id=held.version_id, crc64nvme=held.crc64nvme
+        )
 
     def close(self) -> None:
         """End the upload threads."""

@@ -240,7 +240,9 @@ def test_fault_01_fault_03_I3_nothing_is_released_while_the_store_is_away(tmp_pa
     keys = {"AWS_ACCESS_KEY": "AKIAEXAMPLE", "AWS_SECRET_KEY": "very-secret-value"}
     with running(tmp_path, RETAIN_HOURS="0", **aws, **keys) as edge:
         assert send(edge, scan(1)) == [0]
-        edge.until(lambda: bool(edge.events("stage.waiting")), "the upload stage says that it waits")
+        edge.until(
+            lambda: any("stage upload" in e["text"] for e in edge.events("stage.waiting")), "the upload says that it waits"
+        )
         assert edge.states() == {"TAGGED": 1}
         assert len(list((tmp_path / "spool/in").rglob("*.dcm"))) == 1
         assert send(edge, scan(2)) == [0]

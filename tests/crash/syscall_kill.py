@@ -22,7 +22,7 @@ from pathlib import Path
 
 from tests.crash.box import Box, Nursery, alive, wait_for
 from tests.crash.checker import check, fingerprint, states
-from tests.crash.ledger import LedgerFile, Sent, load
+from tests.crash.ledger import Book, LedgerFile, Sent, load
 from tests.crash.sender import Association, Gone, images
 
 CHANGING = (
@@ -90,7 +90,7 @@ class OneStore:
         self._images = images(seed, 9 << 10)
         self.full = 0  # threads of an edge that has done everything once, with one association
 
-    def book(self):  # type: ignore[no-untyped-def]
+    def book(self) -> Book:
         """Return what was sent and answered so far."""
         return load([self._ledger])
 

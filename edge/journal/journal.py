@@ -29,7 +29,7 @@ from edge.journal.uploads import Uploads
 from edge.spool.arrival import Received
 
 #: What an instance loses that begins anew; its ATRIUID and tag inputs stay (I4).
-_AFRESH: dict[str, Any] = dict.fromkeys(("reason", "hint", "job_id", "tag", "stored", "attributes"))
+AFRESH: dict[str, Any] = dict.fromkeys(("reason", "hint", "job_id", "tag", "stored", "attributes"))
 
 
 class Journal(Uploads):
@@ -130,7 +130,7 @@ class Journal(Uploads):
                 if alone:
                     tx.append("GENERATION_CLOSED", None, job_id=job_id, reason=alone)
                 body = {"JobId": job_id, "StudyInstanceUID": study_instance_uid, "OpenedAt": tx.at}
-                self._post(tx, Kind.INCOMING, job_id, body)
+                post_in(tx, Kind.INCOMING, job_id, body)
             tx.execute(
                 "UPDATE generation SET instances = instances + 1, bytes = bytes + ? WHERE job_id = ?", size, job_id
             )
@@ -240,7 +240,7 @@ class Journal(Uploads):
             )
             if done.rowcount:
                 tx.append("MANIFEST_STORED", None, job_id=job_id, **{k: v for k, v in body.items() if k != "JobId"})
-                self._post(tx, Kind.COMPLETED, job_id, body)
+                post_in(tx, Kind.COMPLETED, job_id, body)
 
     def record_sent(self, message: Message, queue_id: str) -> None:
         """The queue accepted a message; a manifest's makes its instances ANNOUNCED."""
@@ -280,7 +280,7 @@ class Journal(Uploads):
     def record_retried(self, ulid: str) -> None:
         """Send a parked instance through the line again; raises JournalError if it is not parked."""
         with self.transaction() as tx:
-            self._move(tx, ulid, State.RECEIVED, columns=_AFRESH, retried=True)
+            self._move(tx, ulid, State.RECEIVED, columns=AFRESH, retried=True)
 
     # -- decisions of an operator ---------------------------------------------------------------------------------
 
@@ -288,7 +288,7 @@ class Journal(Uploads):
         """Send a parked instance through the line again, where ``what`` will not park it any more."""
         with self.transaction() as tx:
             tx.append("ACCEPTED", ulid, what=what, **decision.to_json())
-            self._move(tx, ulid, State.RECEIVED, columns=_AFRESH, accepted=what)
+            self._move(tx, ulid, State.RECEIVED, columns=AFRESH, accepted=what)
 
     def record_uids(self, ulid: str, *, sop_class_uid: str, sop_instance_uid: str) -> None:
         """From here on the instance goes by its dataset's UIDs; those of the command stay in its first entry."""
@@ -321,7 +321,7 @@ class Journal(Uploads):
         with self.transaction() as tx:
             if kind is Kind.STATUS:
                 tx.execute("DELETE FROM outbox WHERE kind = ?", Kind.STATUS)
-            self._post(tx, kind, None, body)
+            post_in(tx, kind, None, body)
 
     def unsent_messages(self, most: int = 100) -> list[Message]:
         """Return the outbox, oldest first."""
@@ -353,11 +353,17 @@ class Journal(Uploads):
             tx.append("GENERATION_CLOSED", None, job_id=job_id, reason=reason, **decision)
         return bool(done.rowcount)
 
-    def _post(self, tx: Transaction, kind: Kind, job_id: str | None, body: dict[str, Any]) -> None:
-        tx.execute(
-            "INSERT INTO outbox (message_id, kind, job_id, body, made_at) VALUES (?, ?, ?, ?, ?)",
-            str(uuid.uuid4()), kind, job_id, json.dumps(body), tx.at,
-        )
+
+def post_in(tx: Transaction, kind: Kind, job_id: str | None, body: dict[str, Any]) -> None:
+    """Put a message into the outbox within a transaction."""
+    tx.execute(
+        "INSERT INTO outbox (message_id, kind, job_id, body, made_at) VALUES (?, ?, ?, ?, ?)",
+        str(uuid.uuid4()),
+        kind,
+        job_id,
+        json.dumps(body),
+        tx.at,
+    )
 
 
 def oldest_received(instances: Sequence[Instance]) -> datetime | None:

@@ -14,6 +14,7 @@ from edge.contract.manifest import timestamp
 from edge.errors import JournalError
 from edge.journal.schema import SCHEMA_VERSION, STEPS
 
+DAMAGED_HINT = "stop the edge, then: dicom-edge restore (the damaged file is kept)"
 GENESIS = "0" * 64
 _BUSY_MS = 60_000
 _PAGE = 5_000  # entries read at once
@@ -71,7 +72,7 @@ class Ledger:
         except sqlite3.DatabaseError as e:
             raise JournalError(
                 f"the journal {path} cannot be opened ({e})",
-                hint="move it away and start again: it is rebuilt from the spool; keep the old file",
+                hint=DAMAGED_HINT,
             ) from e
 
     def _connect(self) -> sqlite3.Connection:
@@ -134,18 +135,20 @@ class Ledger:
             yield
         except sqlite3.IntegrityError:
             raise
-        except sqlite3.DatabaseError as e:
+        except sqlite3.OperationalError as e:
             raise JournalError(
                 f"the journal cannot be used now ({e})",
                 hint="free space on SPOOL_DIR, look at its disk, and see what else holds journal.db; nothing is lost",
             ) from e
+        except sqlite3.DatabaseError as e:
+            raise JournalError(f"the journal is damaged ({e})", hint=DAMAGED_HINT) from e
 
     def _check_file(self) -> None:
         """Refuse to write what nobody would find: a journal that was deleted or replaced under us takes no entry."""
         if _identity(self.path) != self._file:
             raise JournalError(
                 f"the journal {self.path} was moved, deleted or replaced while this edge runs",
-                hint="put it back and restart; without it a restart enters what the spool holds. Receiving goes on",
+                hint="put it back and restart; without it a restart restores it from the store. Receiving goes on",
             )
 
     def query(self, sql: str, *values: Any) -> list[sqlite3.Row]:
@@ -175,7 +178,7 @@ class Ledger:
             for row in rows:
                 expected = entry_hash(prev, row["seq"], row["at"], row["ulid"], row["kind"], row["body"])
                 if row["seq"] != seq + 1 or row["prev"] != prev or row["hash"] != expected:
-                    raise JournalError(f"the custody ledger is broken at entry {row['seq']}", hint="restore its copy")
+                    raise JournalError(f"the custody ledger is broken at entry {row['seq']}", hint=DAMAGED_HINT)
                 prev, seq = row["hash"], row["seq"]
         return seq - first
 

@@ -33,6 +33,10 @@ class Questions(Ledger):
         rows = self.query("SELECT seq, at, kind, body, hash FROM entry WHERE ulid = ? ORDER BY seq", ulid)
         return [entry_row(row) for row in rows]
 
+    def entry_count(self) -> int:
+        """Return how many entries the ledger has."""
+        return int(self.query("SELECT coalesce(max(seq), 0) AS seq FROM entry")[0]["seq"])
+
     def unconfirmed(self, most: int) -> list[tuple[str, State, datetime]]:
         """Return (ULID, state, received at) of the oldest instances that no store has confirmed yet."""
         rows = self.query(

@@ -262,7 +262,7 @@ def test_a_damaged_journal_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "j.db").write_bytes(b"no database at all" * 1000)
     with pytest.raises(JournalError) as refusal:
         Journal(tmp_path / "j.db")
-    assert "rebuilt from the spool" in refusal.value.hint
+    assert "dicom-edge restore" in refusal.value.hint
 
 
 def test_D3_the_journal_survives_its_process(tmp_path: Path) -> None:

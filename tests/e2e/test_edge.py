@@ -243,7 +243,7 @@ def test_fault_01_fault_03_I3_nothing_is_released_while_the_store_is_away(tmp_pa
         edge.until(
             lambda: any("stage upload" in e["text"] for e in edge.events("stage.waiting")), "the upload says that it waits"
         )
-        assert edge.states() == {"TAGGED": 1}
+        edge.until_states(TAGGED=1)
         assert len(list((tmp_path / "spool/in").rglob("*.dcm"))) == 1
         assert send(edge, scan(2)) == [0]
         assert "very-secret-value" not in edge.log.read_text()

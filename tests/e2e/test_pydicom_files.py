@@ -137,6 +137,7 @@ def test_E005_E006_I2_all_of_pydicoms_storage_instances_are_kept_byte_for_byte(b
     judge(box, tap)
 
 
+@pytest.mark.full
 def test_E004_E005_E006_I2_what_storescu_sends_of_them_is_kept_byte_for_byte(box, tap):
     """Dcmtk encodes some files anew, so the bytes to keep are those that the tap saw, whatever the file held."""
     instances = storage_instances()

@@ -4,16 +4,25 @@ import argparse
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import sqlalchemy as sa
 
-from cloud.config import DashboardSettings, DatabaseSettings, PollSettings, database_url, load_settings
+from cloud.config import (
+    DashboardSettings,
+    DatabaseSettings,
+    IngestSettings,
+    PollSettings,
+    RedriveSettings,
+    database_url,
+    load_settings,
+)
 from cloud.db.engine import open_engine
 from cloud.db.migrate import migrate
-from cloud.errors import RegistrationRefused
+from cloud.errors import RedriveRefused, RegistrationRefused
 from cloud.events import Event, configure_logging, log
 from edge.contract.errors import EdgeError
 
@@ -24,9 +33,22 @@ EXAMPLES = """examples:
   STORE_DIR=store QUEUE_FILE=up.queue dicom-cloud ingest
   dicom-cloud dashboard                               http://127.0.0.1:8042/
   dicom-cloud delete-study 1.2.840.113619.2.1
+  STORE_DIR=store dicom-cloud rebuild                 make the index again, from the store alone
+  QUEUE_FILE=up.queue dicom-cloud redrive --list      messages that were given up, and why
 
 Settings come from the environment, or from a TOML file with the same names (--config FILE); the environment wins.
 """
+REBUILD = """The store's manifests are read, put into the order in which their generations were closed, verified as when
+they were announced, and written. FileIDs and ATRIUIDs are those of the manifests. It may be cut off at any place: run
+it again with --into-existing. What the store does not tell: studies that were deleted from the index come back; how far
+imports had come is not known, each series is queued for import; the number of an edge that never announced anything is
+not known, so see EDGE_NUMBER of such boxes before the next register-edge.
+"""
+REDRIVE = """Mend the cause first; the dashboard's page of errors names it. Beyond one machine the dead-letter queue is
+SQS's own, and so is the way back: aws sqs start-message-move-task --source-arn ARN-OF-THE-DEAD-LETTER-QUEUE (or "Start
+DLQ redrive" in the console).
+"""
+SAY_SECONDS = 2.0  # between two lines of progress
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,6 +62,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if e.hint:
             print(f"  {e.hint}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("dicom-cloud: stopped; what was done stands", file=sys.stderr)
+        return 130
     except sa.exc.SQLAlchemyError as e:
         # The driver's own text may quote a row or the address with its password.
         print(f"dicom-cloud: the database refused or does not answer ({type(e).__name__})", file=sys.stderr)
@@ -58,9 +83,11 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(
-        name: str, command: Callable[[argparse.Namespace], int], words: str, example: str
+        name: str, command: Callable[[argparse.Namespace], int], words: str, example: str, more: str = ""
     ) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=words, description=words, epilog=f"example: {example}")
+        sub = commands.add_parser(
+            name, help=words, description=f"{words}. {more}" if more else words, epilog=f"example: {example}"
+        )
         sub.set_defaults(command=command)
         return sub
 
@@ -94,6 +121,20 @@ def _parser() -> argparse.ArgumentParser:
         "dicom-cloud delete-study 1.2.840.113619.2.1",
     )
     delete.add_argument("uid", metavar="UID", help="its StudyInstanceUID")
+    rebuild = add(
+        "rebuild", _rebuild, "make the index in an empty database, from the store alone", "dicom-cloud rebuild", REBUILD
+    )
+    rebuild.add_argument(
+        "--into-existing", action="store_true", help="the index holds rows already: add what it lacks, change nothing"
+    )
+    redrive = add(
+        "redrive",
+        _redrive,
+        "put messages that were given up back into the local queue",
+        "QUEUE_FILE=up.queue dicom-cloud redrive",
+        REDRIVE,
+    )
+    redrive.add_argument("--list", action="store_true", help="only show them, never their text")
     return parser
 
 
@@ -208,6 +249,74 @@ def _delete_study(arguments: argparse.Namespace) -> int:
     print(f"import jobs that had not begun: {gone.jobs} deleted")
     print(f"left in the store, untouched: {gone.objects} objects; its FileID and generations stay on record")
     log(Event.STUDY_DELETED, "a study was deleted from the index", study=arguments.uid, instances=gone.instances)
+    return 0
+
+
+def _rebuild(arguments: argparse.Namespace) -> int:
+    from cloud.compose import open_reader
+    from cloud.rebuild import Progress, Rebuilt, rebuild_index, require_empty
+
+    settings = load_settings(IngestSettings, arguments.config)
+    # A line of the log for each generation would hide what is said here; asked for, it comes.
+    configure_logging(settings.LOGLEVEL if "LOGLEVEL" in settings.model_fields_set else "ERROR")
+    engine = open_engine(database_url(settings))
+    migrate(engine)
+    if not arguments.into_existing:
+        require_empty(engine)
+    said = time.monotonic()
+
+    def say(p: Progress) -> None:
+        nonlocal said
+        if p.done == p.of or time.monotonic() - said >= SAY_SECONDS:
+            said = time.monotonic()
+            print(f"{p.step}: {p.done} of {p.of} manifests", file=sys.stderr, flush=True)
+
+    done: Rebuilt | None = None
+    try:
+        done = rebuild_index(
+            engine,
+            open_reader(settings),
+            bucket=settings.BUCKETNAME,
+            threads=settings.VERIFY_THREADS,
+            on_progress=say,
+        )
+    finally:
+        engine.dispose()
+        if done is None:
+            print("cut off; what was written stands: run it again with --into-existing", file=sys.stderr)
+    print(f"taken over: {done.written} generations, {done.instances} instances ({done.held} more held as conflicts)")
+    if done.repeated:
+        print(f"in the index already: {done.repeated} generations")
+    if done.problems:
+        print(f"\nNOT taken over: {len(done.problems)} objects under manifests/", file=sys.stderr)
+        for problem in done.problems:
+            print(f"{printable(problem.key)}\n  {problem.reason}\n  {problem.hint}", file=sys.stderr)
+        print("\nmend them and run it again with --into-existing", file=sys.stderr)
+    log(Event.REBUILT, "the index was made from the store", written=done.written, problems=len(done.problems))
+    return 1 if done.problems else 0
+
+
+def _redrive(arguments: argparse.Namespace) -> int:
+    from edge.contract.local_queue import LocalQueue
+
+    settings = load_settings(RedriveSettings, arguments.config)
+    configure_logging(settings.LOGLEVEL)
+    if settings.QUEUE_FILE is None:
+        raise RedriveRefused(
+            "SQS moves its dead messages itself",
+            hint="aws sqs start-message-move-task --source-arn ARN-OF-THE-DEAD-LETTER-QUEUE",
+        )
+    if not settings.QUEUE_FILE.is_file():
+        raise RedriveRefused(f"there is no queue {settings.QUEUE_FILE}", hint="see QUEUE_FILE")
+    queue = LocalQueue(settings.QUEUE_FILE)
+    if arguments.list:
+        for letter in queue.dead_letters():
+            print(f"{letter.message_id}  {letter.reason}")
+        return 0
+    moved = queue.redrive()
+    queue.close()
+    print(f"{moved} messages put back into the queue")
+    log(Event.REDRIVEN, "messages that were given up were put back", count=moved)
     return 0
 
 

@@ -86,6 +86,19 @@ class PollSettings(IngestSettings):
         return faults
 
 
+class RedriveSettings(DatabaseSettings):
+    """What moving dead messages back needs: the queue, and no database."""
+
+    QUEUE_URL: Text = Field(None, description="SQS queue that the edges send to")
+    QUEUE_FILE: Folder = Field(None, description="local queue in place of SQS (laptop)")
+
+    def faults(self) -> list[str]:
+        """Return what is wrong between several settings, one sentence each."""
+        if (self.QUEUE_URL is None) == (self.QUEUE_FILE is None):
+            return ["set exactly one of QUEUE_URL (SQS) and QUEUE_FILE (a local queue)"]
+        return []
+
+
 class DashboardSettings(DatabaseSettings):
     """What the dashboard needs besides."""
 

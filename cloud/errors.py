@@ -21,3 +21,11 @@ class ObjectFault(EdgeError):
 
 class RegistrationRefused(EdgeError):
     """The edge cannot be given a number as asked."""
+
+
+class RebuildRefused(EdgeError):
+    """The index cannot be rebuilt here as asked."""
+
+
+class RedriveRefused(EdgeError):
+    """The queue's dead messages cannot be moved back from here."""

@@ -33,6 +33,8 @@ class Event(StrEnum):
     STATUS = "edge.status"
     EDGE_REGISTERED = "edge.registered"
     STUDY_DELETED = "study.deleted"
+    REBUILT = "index.rebuilt"
+    REDRIVEN = "queue.redriven"
     PAGE_FAILED = "dashboard.failed"
 
 

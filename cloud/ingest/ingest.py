@@ -58,7 +58,7 @@ class Ingester:
             return
         envelope: Envelope | None = None
         try:
-            envelope = _load(text)
+            envelope = load_envelope(text)
             self._act(envelope)
         except UnknownVersion as e:
             self._park(text, envelope, f"unknown version: {e}", UPGRADE)
@@ -94,17 +94,22 @@ class Ingester:
 
     def _completed(self, envelope: Envelope) -> None:
         body = bodies.completed(envelope)
+        outcome = self.take_over(envelope.edge_id, body)
+        if outcome.repeated:
+            log(Event.REPEATED, "a generation was announced again", edge=envelope.edge_id, job=body.JobId)
+        self._send_receipt(envelope.edge_id, body.JobId, outcome)
+
+    def take_over(self, edge_id: str, body: bodies.Completed) -> Outcome:
+        """Verify one announced generation and write it, unless that was done before; no receipt is sent.
+
+        Raises what :meth:`handle` raises, and UnknownVersion and Malformed; nothing is recorded in ``ingesterror``.
+        """
         if self._bucket is not None and body.Bucket != self._bucket:
             raise MessageFault(
                 "the manifest lies in another bucket than this ingester reads",
                 hint="give edge and ingester the same BUCKETNAME",
             )
-        outcome = self._settled(body)
-        if outcome is None:
-            outcome = self._take_over(envelope, body)
-        if outcome.repeated:
-            log(Event.REPEATED, "a generation was announced again", edge=envelope.edge_id, job=body.JobId)
-        self._send_receipt(envelope.edge_id, body.JobId, outcome)
+        return self._settled(body) or self._verify_and_write(edge_id, body)
 
     def _settled(self, body: bodies.Completed) -> Outcome | None:
         """Spare the store a repeated message; whether it is the same manifest, the locked look decides otherwise."""
@@ -114,20 +119,20 @@ class Ingester:
             return None
         return Outcome(state=m.GenerationState(row.state), repeated=True, reason=row.reason or "")
 
-    def _take_over(self, envelope: Envelope, body: bodies.Completed) -> Outcome:
+    def _verify_and_write(self, edge_id: str, body: bodies.Completed) -> Outcome:
         manifest: Manifest | None = None
         try:
-            manifest = verify.fetch_manifest(self._reader, envelope.edge_id, body)
+            manifest = verify.fetch_manifest(self._reader, edge_id, body)
             verify.verify_objects(self._reader, manifest, self._threads)
         except (ManifestFault, ObjectFault, StoreFault, StoreAway) as e:
             study = manifest.study_instance_uid if manifest else ""
             with self._engine.begin() as connection:
-                record.record_failure(connection, body.JobId, envelope.edge_id, study, e, self._clock())
+                record.record_failure(connection, body.JobId, edge_id, study, e, self._clock())
             log(
                 Event.NOT_VERIFIED,
                 str(e),
                 level=logging.WARNING,
-                edge=envelope.edge_id,
+                edge=edge_id,
                 job=body.JobId,
                 hint=e.hint,
             )
@@ -137,7 +142,7 @@ class Ingester:
         log(
             Event.CONFLICT if outcome.held else Event.VERIFIED,
             outcome.reason or "a generation was verified and indexed",
-            edge=envelope.edge_id,
+            edge=edge_id,
             job=body.JobId,
             study=manifest.study_instance_uid,
             indexed=outcome.indexed,
@@ -158,10 +163,3 @@ class Ingester:
         with self._engine.begin() as connection:
             record.record_parked(connection, text, reason, hint, self._clock(), envelope, job_id)
         log(Event.MESSAGE_PARKED, reason, level=logging.WARNING, hint=hint, job=job_id)
-
-
-def _load(text: str) -> Envelope:
-    try:
-        return load_envelope(text)
-    except RecursionError:
-        raise Malformed("the message is nested too deeply") from None

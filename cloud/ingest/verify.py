@@ -49,10 +49,7 @@ def fetch_manifest(reader: ObjectReader, edge_id: str, body: Completed) -> Manif
             "the manifest in the store is not the one that was announced (size or SHA-256 differs)",
             hint="compare the object's versions in the bucket; the edge's journal holds the right digest",
         )
-    try:
-        manifest = load_manifest(raw)
-    except RecursionError:
-        raise Malformed("the manifest is nested too deeply") from None
+    manifest = load_manifest(raw)
     check_manifest(manifest, edge_id, body)
     return manifest
 

@@ -59,8 +59,10 @@ def load_envelope(text: str) -> Envelope:
     try:
         doc = json.loads(text)
         version = doc["EnvelopeVersion"]
-    except (ValueError, KeyError, TypeError, RecursionError) as e:
+    except (ValueError, KeyError, TypeError) as e:
         raise Malformed("not a message of an edge: no JSON object with an EnvelopeVersion") from e
+    except RecursionError:
+        raise Malformed("the message is nested too deeply") from None
     if version != ENVELOPE_VERSION:
         raise UnknownVersion(f"envelope version {version!r}, this software reads {ENVELOPE_VERSION}")
     try:

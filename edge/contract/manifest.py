@@ -155,8 +155,10 @@ def load_manifest(raw: bytes) -> Manifest:
     try:
         doc = json.loads(raw)
         version = doc["ManifestVersion"]
-    except (ValueError, KeyError, TypeError, RecursionError) as e:
+    except (ValueError, KeyError, TypeError) as e:
         raise Malformed("not a manifest: no JSON object with a ManifestVersion") from e
+    except RecursionError:
+        raise Malformed("the manifest is nested too deeply") from None
     if version != MANIFEST_VERSION:
         raise UnknownVersion(f"manifest version {version!r}, this software reads {MANIFEST_VERSION}")
     try:

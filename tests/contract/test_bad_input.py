@@ -27,9 +27,9 @@ def test_D7_half_a_surrogate_pair_does_not_stop_a_manifest():
 @pytest.mark.parametrize("opening", ["[", '{"a":'], ids=["lists", "objects"])
 def test_D7_nesting_without_end_is_malformed(opening):
     """A message or manifest nested beyond any depth is malformed, never a RecursionError."""
-    with pytest.raises(Malformed):
+    with pytest.raises(Malformed, match="too deeply"):
         load_manifest(opening.encode() * DEEP)
-    with pytest.raises(Malformed):
+    with pytest.raises(Malformed, match="too deeply"):
         load_envelope(opening * DEEP)
 
 

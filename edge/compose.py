@@ -59,6 +59,7 @@ class Edge:
         self._store = cache(lambda: build_store(config, self.journal))
         self._queue = cache(lambda: build_queue(config))
         self._upload = self._upload_stage()
+        self._release = self._release_stage()
         self.listener = Listener(listener_settings(config), self.spool)
         self._flow = self._build_flow()
 
@@ -78,6 +79,7 @@ class Edge:
         self.listener.drain(timeout)
         done = self._intake.stop(timeout) and self._flow.stop(timeout)
         self._upload.close()
+        self._release.close()
         for pool in self._pools:
             pool.close()
         if done:
@@ -92,6 +94,13 @@ class Edge:
         threads = config.threadcount or min(8, 2 * (os.cpu_count() or 1))
         return UploadStage(
             journal=self.journal, spool=self.spool, store=self._store, edge_id=config.edge_id, threads=threads
+        )
+
+    def _release_stage(self) -> ReleaseStage:
+        config = self.config
+        return ReleaseStage(
+            journal=self.journal, spool=self.spool, store=self._store,
+            retain=timedelta(hours=config.retain_hours), low_bytes=config.storage_throttle * _MB,
         )
 
     def _build_flow(self) -> Flow:
@@ -121,10 +130,7 @@ class Edge:
                 CloseStage(journal=journal, quiet_seconds=config.generation_quiet),
                 ManifestStage(journal=journal, store=self._store, settings=announce),
                 SendStage(journal=journal, queue=self._queue, edge_id=config.edge_id),
-                ReleaseStage(
-                    journal=journal, spool=spool, store=self._store,
-                    retain=timedelta(hours=config.retain_hours), low_bytes=config.storage_throttle * _MB,
-                ),
+                self._release,
                 HeartbeatStage(
                     journal=journal, spool=spool, edge_number=config.edge_number, site=config.site,
                     seconds=config.status_seconds,

@@ -48,8 +48,15 @@ def backoff(failures: int, draw: float) -> float:
 class Flow:
     """All stages of one edge, each on its thread, supervised."""
 
-    def __init__(self, stages: Sequence[Stage], *, draw: Callable[[], float] = random.random) -> None:
-        self._runners = [_Runner(stage, draw, self.wake) for stage in stages]
+    def __init__(
+        self,
+        stages: Sequence[Stage],
+        *,
+        draw: Callable[[], float] = random.random,
+        pause: Callable[[threading.Event, float], object] = threading.Event.wait,
+    ) -> None:
+        """``pause`` waits so many seconds, or until the event says that the flow stops."""
+        self._runners = [_Runner(stage, draw, pause, self.wake) for stage in stages]
 
     def start(self) -> None:
         """Begin."""
@@ -76,10 +83,17 @@ class Flow:
 
 
 class _Runner:
-    def __init__(self, stage: Stage, draw: Callable[[], float], on_work: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        draw: Callable[[], float],
+        pause: Callable[[threading.Event, float], object],
+        on_work: Callable[[], None],
+    ) -> None:
         self._stage = stage
         self._on_work = on_work
         self._draw = draw
+        self._pause = pause
         self.wake = threading.Event()
         self.stopping = threading.Event()
         self.trouble: Trouble | None = None
@@ -104,7 +118,7 @@ class _Runner:
                 else:
                     self.wake.wait(_IDLE_POLL)
                 continue
-            self.stopping.wait(backoff(failures, self._draw()))
+            self._pause(self.stopping, backoff(failures, self._draw()))
 
     def _tell(self, event: Event, failures: int, text: str, hint: str, exc: BaseException | None) -> None:
         first = self.trouble is None or self.trouble.text != text

@@ -6,7 +6,8 @@ A REJECTED instance stays so; its local bytes go once its copy under ``parked/``
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -15,6 +16,7 @@ from edge.contract.checksum import digest
 from edge.contract.edits import CHUNK
 from edge.contract.states import State
 from edge.contract.store import ObjectStore
+from edge.errors import EdgeError
 from edge.events import Event, log
 from edge.journal.journal import Journal
 from edge.journal.rows import Instance
@@ -37,6 +39,7 @@ class ReleaseStage:
         store: Callable[[], ObjectStore],
         retain: timedelta,
         low_bytes: int,
+        threads: int = 4,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._journal = journal
@@ -45,6 +48,7 @@ class ReleaseStage:
         self._retain = retain
         self._low_bytes = low_bytes
         self._now = now
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="release")
         self._kept: set[str] = set()  # rejected instances that this run does not release
 
     def step(self) -> bool:
@@ -52,8 +56,7 @@ class ReleaseStage:
         low = self._spool.free_bytes() < self._low_bytes
         announced = self._journal.instances(State.ANNOUNCED, _BATCH)
         due = [i for i in announced if low or self._now() - i.moved_at >= self._retain]
-        for instance in due:
-            self._release(instance)
+        self._release(due)
         return self._release_rejected(low=low) or bool(due)
 
     def _release_rejected(self, *, low: bool) -> bool:
@@ -86,17 +89,37 @@ class ReleaseStage:
         log(Event.RELEASED, "a rejected instance was released after proof of its copy", ulid=instance.ulid)
         return True
 
-    def _release(self, instance: Instance) -> None:
-        proof = self._proof(instance)
-        if proof is None:
-            reason = "the store no longer holds what it confirmed"
-            hint = "it was deleted or replaced there; the scan is still on this box: retry uploads it again"
-            self._journal.record_parked(instance.ulid, reason, hint)
-            log(Event.PARKED, f"parked: {reason}", level=logging.ERROR, ulid=instance.ulid, hint=hint)
-            return
-        self._journal.record_released(instance.ulid, proof)
-        self._spool.remove(instance.ulid)  # the proof is in the journal; recovery ends this if we are killed here
-        log(Event.RELEASED, "released after proof", level=logging.DEBUG, ulid=instance.ulid)
+    def _release(self, due: Sequence[Instance]) -> None:
+        """Ask the store for each, several at once; record in one flush what it proved; only then delete."""
+        proofs = list(zip(due, self._executor.map(self._try_proof, due), strict=True))
+        reason = "the store no longer holds what it confirmed"
+        hint = "it was deleted or replaced there; the scan is still on this box: retry uploads it again"
+        with self._journal.transaction():
+            for instance, proof in proofs:
+                if proof is None:
+                    self._journal.record_parked(instance.ulid, reason, hint)
+                elif isinstance(proof, dict):
+                    self._journal.record_released(instance.ulid, proof)
+        for instance, proof in proofs:
+            if proof is None:
+                log(Event.PARKED, f"parked: {reason}", level=logging.ERROR, ulid=instance.ulid, hint=hint)
+            elif isinstance(proof, dict):
+                # The proof is in the journal; recovery ends this if we are killed here.
+                self._spool.remove(instance.ulid)
+                log(Event.RELEASED, "released after proof", level=logging.DEBUG, ulid=instance.ulid)
+        for _, proof in proofs:
+            if isinstance(proof, EdgeError):
+                raise proof  # the store did not answer for this one: it stays
+
+    def _try_proof(self, instance: Instance) -> dict[str, Any] | EdgeError | None:
+        try:
+            return self._proof(instance)
+        except EdgeError as e:
+            return e
+
+    def close(self) -> None:
+        """End the threads that ask."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
 
     def _proof(self, instance: Instance) -> dict[str, Any] | None:
         """Return what the store says that it holds now, an original beside the tagged object too; None if not all."""

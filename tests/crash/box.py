@@ -42,6 +42,10 @@ def settings(folder: Path, **more: str) -> dict[str, str]:
     }
 
 
+class EdgeEnded(AssertionError):
+    """The edge is gone although nothing was meant to kill it now."""
+
+
 class Nursery:
     """The process that edges are forked from; children end with it only if they are killed."""
 
@@ -140,7 +144,7 @@ class Box:
     def _await(self, condition: Callable[[], bool], seconds: float, what: str) -> None:
         def reached() -> bool:
             if not alive(self.pid):
-                raise AssertionError(f"the edge ended before it could {what}:\n{self.log.read_text()[-2000:]}")
+                raise EdgeEnded(f"the edge ended before it could {what}:\n{self.log.read_text()[-2000:]}")
             return condition()
 
         wait_for(reached, seconds, f"the edge did not {what}; its log ends with the lines of {self.log}")

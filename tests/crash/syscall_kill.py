@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.crash.box import Box, Nursery, alive, wait_for
+from tests.crash.box import Box, EdgeEnded, Nursery, alive, wait_for
 from tests.crash.checker import check, fingerprint, states
 from tests.crash.ledger import Book, LedgerFile, Sent, load
 from tests.crash.sender import Association, Gone, images
@@ -32,6 +32,7 @@ CHANGING = (
 )
 BEYOND = 1  # points tried past the last recorded: a store may take a call more than the recorded one
 
+LATE = 3  # tries to bring an edge to rest
 TRIES = 3  # threads share work differently each time: a point that was not reached is tried again
 
 
@@ -106,7 +107,21 @@ class OneStore:
         association.release()
 
     def ready(self) -> Association:
-        """Bring the edge to rest with all its threads made, and open an association to it."""
+        """Bring the edge to rest with all its threads made, and open an association to it.
+
+        The kill of the point before may come late: strace has sent it, the kernel delivers it at leisure. An edge that
+        ended of itself left a traceback in its log, and is no such case.
+        """
+        for _ in range(LATE):
+            try:
+                return self._ready()
+            except (EdgeEnded, Gone, FileNotFoundError):
+                if "Traceback" in self.box.log.read_text():
+                    raise
+                self.box.kill()
+        return self._ready()
+
+    def _ready(self) -> Association:
         if not alive(self.box.pid):
             self.box.start()
         self.box.settle()

@@ -18,6 +18,7 @@ psql postgresql-client
 sqlite3 sqlite3
 linux.uml user-mode-linux
 strace strace
+faketime faketime
 mkfs.ext4 e2fsprogs
 ip iproute2'
 

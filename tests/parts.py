@@ -15,6 +15,7 @@ PACKAGES = {
     "dcmconv": "dcmtk",
     "e2fsck": "e2fsprogs",
     "echoscu": "dcmtk",
+    "faketime": "faketime",
     "linux.uml": "user-mode-linux",
     "mkfs.ext4": "e2fsprogs",
     "psql": "postgresql-client",

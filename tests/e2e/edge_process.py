@@ -53,8 +53,12 @@ class EdgeProcess:
         return {"PATH": os.environ["PATH"], **{k: v for k, v in self.settings.items() if v}}
 
     @property
+    def spool(self) -> Path:
+        return Path(self.settings["SPOOL_DIR"])
+
+    @property
     def port(self) -> int:
-        return int(json.loads((self.folder / "spool/run/listening.json").read_text())["port"])
+        return int(json.loads((self.spool / "run/listening.json").read_text())["port"])
 
     def start(self) -> "EdgeProcess":
         """Start it and wait until it listens."""
@@ -70,7 +74,7 @@ class EdgeProcess:
         if self.process.poll() is not None:
             raise AssertionError(f"the edge ended: {self.log.read_text()[-2000:]}")
         try:
-            found = json.loads((self.folder / "spool/run/listening.json").read_text())
+            found = json.loads((self.spool / "run/listening.json").read_text())
         except (OSError, ValueError):
             return False
         return bool(found["pid"] == self.process.pid)
@@ -98,7 +102,7 @@ class EdgeProcess:
 
     def rows(self, sql: str, database: str = "spool/journal/journal.db") -> list[tuple[Any, ...]]:
         """Ask one of the edge's databases."""
-        path = self.folder / database
+        path = self.spool.parent / database
         if not path.exists():
             return []
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as connection:

@@ -8,7 +8,6 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from tests.association.wire import EXPLICIT, RELEASE_RQ, VERIFICATION, Peer, context, echo_rq, p_data, pdv, store_rq
@@ -97,15 +96,10 @@ class RawSender:
         """Judge what the edge holds by what was promised."""
         if settled:
             self.edge.until(self.at_rest, "all that was acknowledged is at rest", 60)
-        folder = self.edge.folder
-        evidence = Evidence(self.spool(), folder / "store")
+        evidence = Evidence(self.edge.spool, self.edge.folder / "store")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pydicom, the checker's witness, warns of what was made bad on purpose
             return check(evidence, book(self.lines), settled=settled, may_park=True)
-
-    def spool(self) -> Path:
-        """The spool's folder."""
-        return Path(self.edge.settings["SPOOL_DIR"])
 
     def _note(self, uid: str, data: bytes, status: int | None) -> None:
         self.lines.append(Sent(uid, hashlib.sha256(data).hexdigest(), status, time.time()))

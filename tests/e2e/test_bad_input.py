@@ -50,7 +50,7 @@ def log(sender):
     """What the edge logs during the test; afterwards it must still answer, with nothing half received left."""
     yield LogSince(sender.edge)
     sender.echo()
-    tmp = sender.spool() / "tmp"
+    tmp = sender.edge.spool / "tmp"
     sender.edge.until(lambda: not list(tmp.iterdir()), "no temporary file is left")
 
 
@@ -258,7 +258,7 @@ def test_D10_three_hundred_half_requests_do_not_keep_a_sender_out(sender, log):
 
 def test_D10_a_spool_folder_deleted_under_the_edge_is_refused_not_lost(sender, log):
     """Without its folder for arrivals the spool refuses with 0xA700 and says so; made again, it works again."""
-    tmp = sender.spool() / "tmp"
+    tmp = sender.edge.spool / "tmp"
     sender.edge.until(lambda: not list(tmp.iterdir()), "nothing is on its way in")
     with sender.associated() as peer:
         tmp.rmdir()

@@ -5,6 +5,7 @@ import json
 import os
 import pwd
 import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -115,6 +116,30 @@ def test_D4_an_accepted_conflict_leaves_an_open_generation_open(tmp_path):
         edge.command("parked", "accept", ulid)
         edge.until_states(UPLOADED=2, ANNOUNCED=1)
         assert len(edge.status()["OpenGenerations"]) == 1
+
+
+def test_D4_the_cloud_holds_an_accepted_conflict_and_imports_the_first_only(tmp_path):
+    """The real ingester reads both manifests: the first is verified and to be imported, the accepted conflict is held."""
+    with running(tmp_path) as edge:
+        edge.command("parked", "accept", conflict(edge))
+        edge.until_states(ANNOUNCED=2)
+        wanted = {m["JobId"]: "CONFLICT" if "operator" in m["CloseReason"] else "VERIFIED" for m in edge.manifests()}
+        database = {"DATABASE_URL": f"sqlite:///{tmp_path / 'cloud.db'}"}
+        cloud = subprocess.Popen([sys.executable, "-m", "cloud", "ingest"], env=edge.environ | database)
+        try:
+            edge.until(lambda: generations(edge) == wanted, "the ingester has read both")
+        finally:
+            cloud.terminate()
+            cloud.wait(30)
+        assert edge.rows("SELECT count(*) FROM ahlijob", "cloud.db") == [(1,)]
+        assert edge.rows("SELECT count(*) FROM instance", "cloud.db") == [(1,)]
+
+
+def generations(edge: EdgeProcess) -> dict[str, str]:
+    try:
+        return {str(job): str(state) for job, state in edge.rows("SELECT jobid, state FROM generation", "cloud.db")}
+    except sqlite3.Error:
+        return {}  # the tables are not there yet
 
 
 def test_D1_D4_an_accepted_mismatch_goes_on_by_the_uids_of_its_dataset(tmp_path):

@@ -91,6 +91,10 @@ class Box:
     def port(self) -> int:
         return int(json.loads(self.listening.read_text())["port"])
 
+    def configure(self, **settings: str) -> None:
+        """Change settings; the next start reads them."""
+        self._settings.update(settings)
+
     def evidence(self) -> Evidence:
         return Evidence(self.folder / "spool", self.folder / "store")
 

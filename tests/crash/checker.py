@@ -125,10 +125,18 @@ def _moves(evidence: Evidence) -> Iterator[str]:
         if e["kind"] in (*LINE, "DUPLICATE", "PARKED"):
             moves.setdefault(e["ulid"], []).append(e["kind"])
     for row in evidence.instances:
-        way = moves.get(row["ulid"], [])
+        way = _last_lap(moves.get(row["ulid"], []))
         expected = LINE[: LINE.index(row["state"]) + 1] if row["state"] in LINE else [*way[:-1], row["state"]]
         if way != expected or way[:-1] != LINE[: len(way) - 1]:
             yield f"unrecorded: {row['ulid']} is {row['state']}, its entries say {way}"
+
+
+def _last_lap(way: list[str]) -> list[str]:
+    """Leave out what came before a retry: a lap that ended beside the line, after which it was RECEIVED again."""
+    for at in range(len(way) - 1, 0, -1):
+        if (way[at - 1], way[at]) == ("PARKED", "RECEIVED"):
+            return way[at:]
+    return way
 
 
 def _stored_once(evidence: Evidence) -> Iterator[str]:

@@ -74,6 +74,7 @@ class DirectoryStore:
         with _told_plainly("head", self._root):
             self._require_root()
             if not path.is_file():
+                self._require_root()  # a volume that went away since the first look holds nothing, and denies nothing
                 return None
             held = self._load_sidecar(key)
             size = path.stat().st_size

@@ -6,8 +6,11 @@ report success (fsyncgate). The caller discards the file and answers 0xA700.
 
 import os
 import threading
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
+
+_MAKING = threading.RLock()
 
 
 class Flush(StrEnum):
@@ -89,12 +92,21 @@ def fsync_directory(directory: Path) -> None:
 
 
 def make_directory(directory: Path) -> None:
-    """Create ``directory`` if missing, and flush its parent so that it is found after a power cut."""
-    if directory.is_dir():
-        return
-    make_directory(directory.parent)
-    try:
-        directory.mkdir(mode=0o700)
-    except FileExistsError:
-        return
-    fsync_directory(directory.parent)
+    """Create ``directory`` if missing, and flush its parent so that it is found after a power cut.
+
+    Who finds it there while another thread is still flushing its name waits for that flush (I1).
+    """
+    with _MAKING:
+        if directory.is_dir():
+            return
+        make_directory(directory.parent)
+        try:
+            directory.mkdir(mode=0o700)
+        except FileExistsError:
+            return
+        try:
+            fsync_directory(directory.parent)
+        except OSError:
+            with suppress(OSError):
+                directory.rmdir()  # or the next to come would take it for flushed
+            raise

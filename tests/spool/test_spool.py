@@ -14,7 +14,7 @@ from pydicom import dcmread
 from edge.association.sink import StoreRequest
 from edge.errors import OutOfResources, SpoolError
 from edge.spool.arrival import Received
-from edge.spool.flush import DirectoryFlusher
+from edge.spool.flush import DirectoryFlusher, make_directory
 from edge.spool.spool import Spool, SpoolSettings, ensure_identity
 from edge.spool.ulid import UlidSource, is_ulid
 from edge.spool.volume import volume_faults
@@ -209,6 +209,38 @@ def test_I1_a_flush_that_began_before_the_rename_does_not_count(
         t.join(10)
         assert not t.is_alive()
     assert 2 <= len(flushes) <= 9
+
+
+def test_I1_a_new_shard_is_used_only_when_its_own_name_is_flushed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second thread that finds the directory made, but not flushed yet, waits; a failed flush unmakes it."""
+    flushing, release = threading.Event(), threading.Event()
+
+    def slow(_: Path) -> None:
+        flushing.set()
+        assert release.wait(10)
+
+    monkeypatch.setattr("edge.spool.flush.fsync_directory", slow)
+    first = threading.Thread(target=make_directory, args=(tmp_path / "shard",))
+    first.start()
+    assert flushing.wait(10)
+    second = threading.Thread(target=make_directory, args=(tmp_path / "shard",))
+    second.start()
+    second.join(0.1)
+    assert second.is_alive()
+    release.set()
+    for thread in (first, second):
+        thread.join(10)
+        assert not thread.is_alive()
+
+    def fail(_: Path) -> None:
+        raise OSError(errno.EIO, "injected")
+
+    monkeypatch.setattr("edge.spool.flush.fsync_directory", fail)
+    with pytest.raises(OSError, match="injected"):
+        make_directory(tmp_path / "other")
+    assert not (tmp_path / "other").exists()
 
 
 def test_D1_a_shared_flush_that_fails_refuses_all_that_waited_for_it(

@@ -163,9 +163,10 @@ class MultipartUpload:
                 for row in page.get("Parts", ()):
                     held[row["PartNumber"]] = _Held(row["ETag"], row["Size"], row.get("ChecksumCRC64NVME"))
         except ClientError as e:
-            if is_gone(e):
-                return False
-            raise
+            if not is_gone(e):
+                raise
+            self._book.record_multipart_ended(begun.upload_id, Ended.GONE)
+            return False
         self._upload_id, self._held, self.resumed = begun.upload_id, held, True
         self._known = {part.number: part for part in begun.parts}
         return True

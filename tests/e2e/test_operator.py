@@ -119,7 +119,7 @@ def test_D4_an_accepted_conflict_leaves_an_open_generation_open(tmp_path):
 
 
 def test_D4_the_cloud_holds_an_accepted_conflict_and_imports_the_first_only(tmp_path):
-    """The real ingester reads both manifests: the first is verified and to be imported, the accepted conflict is held."""
+    """The real ingester reads both manifests: the first is verified and to be imported, the accepted conflict held."""
     with running(tmp_path) as edge:
         edge.command("parked", "accept", conflict(edge))
         edge.until_states(ANNOUNCED=2)
@@ -358,7 +358,10 @@ def test_I3_rejected_before_its_copy_was_made_it_is_copied_first(tmp_path):
     """With the store away a parked instance is rejected: it stays here until the store is back and holds the copy."""
     aws = {"STORE_DIR": "", "BUCKETNAME": "b", "AWS_REGION": "eu-west-1", "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
     keys = {"AWS_ACCESS_KEY": "AKIAEXAMPLE", "AWS_SECRET_KEY": "very-secret-value"}
-    with running(tmp_path, RETAIN_HOURS="0", **aws, **keys) as edge:
+    with running(tmp_path, RETAIN_HOURS="0") as edge:
+        edge.stop()  # at its very first start an edge asks the store what it knows; from now on that is away
+        edge.settings |= aws | keys
+        edge.start()
         send(edge, scan(1, StudyInstanceUID=None))
         edge.until_states(PARKED=1)
         (ulid,) = parked_ulids(edge)

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edge import __version__
 from edge.commands import add_commands, retry
@@ -136,7 +136,7 @@ def _place(options: argparse.Namespace) -> "Place":
 
 
 def _status(options: argparse.Namespace) -> int:
-    from edge.compose import open_existing
+    from edge.compose import open_existing, running
     from edge.services.heartbeat import journal_status
     from edge.services.report import status_text
 
@@ -145,11 +145,11 @@ def _status(options: argparse.Namespace) -> int:
     status = journal_status(journal, spool)
     if options.verify:
         status["EntriesVerified"] = journal.verify_chain()
-    running = _running(config)
+    now = running(config)
     if options.json:
-        print(json.dumps({**status, "Running": running}, indent=2))
+        print(json.dumps({**status, "Running": now}, indent=2))
         return 0
-    print(status_text(status, running=running))
+    print(status_text(status, running=now))
     if options.verify:
         print(f"custody ledger: {status['EntriesVerified']} entries, the chain is whole")
     return 0
@@ -169,17 +169,6 @@ def _check_config(options: argparse.Namespace) -> int:
         return 2
     print("the configuration is good")
     return 0
-
-
-def _running(config: Config) -> dict[str, Any] | None:
-    from edge.compose import listening_file
-
-    try:
-        found: dict[str, Any] = json.loads(listening_file(config.spool_dir).read_text())
-        os.kill(int(found["pid"]), 0)
-    except (OSError, ValueError, KeyError):
-        return None
-    return found
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from edge.config import Config, load_config
 from edge.errors import EdgeError
 from edge.journal.journal import Journal
 from edge.journal.rows import Decision
+
+_TELL_SECONDS, _POLL_SECONDS = 5.0, 0.1
 
 AddCommand = Callable[..., argparse.ArgumentParser]
 Run = Callable[[argparse.Namespace], int]
@@ -45,6 +48,22 @@ examples:
 From this disk if it is still there, else from the store. The file appears only after its SHA-256 was found to be the
 recorded one. It holds patient data.
 """
+_RESTORE_EXAMPLES = """\
+examples:
+  dicom-edge restore          the journal is lost or damaged: make it again from what the store knows
+  dicom-edge restore --new    a new box without a link: this edge never uploaded anything, begin at ATRIUID 1
+
+The edge must not run. From the newest copy of the journal in the store, the manifests stored since, the ATRIUIDs of
+objects in no manifest yet, and the spool's files. A damaged journal is kept in journal/aside-... A journal that is
+missing is restored by dicom-edge serve itself; this command is for a damaged one, and for doing it by hand.
+"""
+_REINDEX_EXAMPLES = """\
+examples:
+  dicom-edge reindex          a lost or damaged index (move the damaged file away first)
+
+Every row is made again from the journal, or from the spool's files where the journal has no attributes. While the edge
+runs it does the work itself, before anything new is indexed; receiving goes on. Interrupted, it goes on where it was.
+"""
 _BECAUSE = "why, one line for the custody ledger: NO patient data, it is kept for ever"
 
 
@@ -61,6 +80,13 @@ def add_commands(command: AddCommand, configured: Callable[[argparse.ArgumentPar
     sub.add_argument("name", metavar="SOP_INSTANCE_UID|ULID")
     sub.add_argument("--as-received", action="store_true", help="the sender's exact dataset, without our tag")
     sub.add_argument("--output", type=Path, metavar="FILE", help="where to write it (default: its UID in this folder)")
+
+
+    sub = command("restore", _restore, "make a lost or damaged journal again from the store", _RESTORE_EXAMPLES)
+    configured(sub)
+    sub.add_argument("--new", action="store_true", help="do not ask the store: nothing was ever uploaded by this edge")
+    sub = command("reindex", _reindex, "make the SQL index again from journal and spool", _REINDEX_EXAMPLES)
+    configured(sub)
 
 
 def _add_parked(command: AddCommand, configured: Callable[[argparse.ArgumentParser], None]) -> None:
@@ -215,6 +241,67 @@ def _fetch(options: argparse.Namespace) -> int:
     )
     print(f"  recorded  entry {done.entry} of the custody ledger; dicom-edge status --verify checks the ledger itself")
     return 0
+
+
+def _restore(options: argparse.Namespace) -> int:
+    from edge.compose import build_store, open_spool, prepare_spool, restore_settings
+    from edge.services.decisions import os_user
+    from edge.services.restore import begin_journal, is_damaged, restore_journal
+
+    config = _config(options)
+    settings = restore_settings(config)
+    os.umask(0o077)
+    with prepare_spool(config):  # no edge runs on it meanwhile
+        if options.new:
+            begin_journal(settings, os_user())
+            print(f"a new journal begins at {settings.path}: the first ATRIUID will be that of study 1")
+            return 0
+        if settings.path.exists():
+            why = is_damaged(settings.path)
+            if why is None:
+                print("the journal is whole: there is nothing to restore")
+                return 0
+            print(f"the journal is damaged: {why}")
+        found = restore_journal(settings, open_spool(config), build_store(config))
+    print(f"copy of the journal: {found.copy or 'none in the store'}, {found.entries} entries")
+    print(f"manifests stored since: {found.manifests}, with {found.instances} instances")
+    print(f"series whose ATRIUID only an object told: {found.series}")
+    print(f"instances that go through the line again: {found.again}")
+    print("the journal is restored; start the edge: it enters the spool's files and makes the index anew")
+    return 0
+
+
+def _reindex(options: argparse.Namespace) -> int:
+    from edge.compose import reindex, reindex_file, running
+    from edge.index.reindex import Progress, progress, request
+
+    config = _config(options)
+    os.umask(0o077)
+    told = [time.monotonic()]
+
+    def tell(now: Progress) -> None:
+        if time.monotonic() - told[0] > _TELL_SECONDS:
+            told[0] = time.monotonic()
+            print(f"{'rows made' if now.emptied else 'old rows leave'}: {now.rows} (entry {now.after} of the ledger)")
+
+    last = Progress()
+    if running(config) is None:
+        last = reindex(config, tell)
+    else:
+        path = reindex_file(config.spool_dir)
+        request(path)
+        print("the running edge makes its index anew; it does so also if this command is ended")
+        while (now := progress(path)) is not None:
+            if running(config) is None:
+                print("dicom-edge: the edge was stopped; it goes on at its next start", file=sys.stderr)
+                return 1
+            last = now
+            tell(now)
+            time.sleep(_POLL_SECONDS)
+    print(f"the index is made anew: {last.rows} instances")
+    if last.left_out:
+        print(f"dicom-edge: {last.left_out} could not be read from journal or spool, see the log", file=sys.stderr)
+    return 1 if last.left_out else 0
 
 
 def _config(options: argparse.Namespace) -> Config:

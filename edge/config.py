@@ -143,6 +143,7 @@ SETTINGS: tuple[Setting, ...] = (
     S(name="GENERATION_FILES", default="5000", parse=_whole(1, 5000), meaning="Instances after which it is closed."),
     S(name="GENERATION_MB", default="10000", parse=_whole(1, 10000), meaning="MB after which it is closed."),
     S(name="RETAIN_HOURS", default="24", parse=_number(0, 87600), meaning="Hours that announced scans stay on the box after the proof; under the throttle mark they go at once."),
+    S(name="JOURNAL_COPY_MINUTES", default="60", parse=_number(0, 10080), meaning="How often a copy of the journal is put into the store, if anything happened; 0 makes none. A replacement box starts from it."),
     S(name="STATUS_SECONDS", default="60", parse=_number(0.2, 86400), meaning="How often the edge tells the cloud how it stands."),
     S(name="PARSE_MEMORY_MB", default="512", parse=_whole(128, 65536), meaning="Memory of a worker that reads headers; above it the instance is parked."),
     S(name="PARSE_SECONDS", default="60", parse=_number(1, 3600), meaning="Time that such a worker has for one instance."),
@@ -193,6 +194,7 @@ class Config:
     generation_files: int
     generation_mb: int
     retain_hours: float
+    journal_copy_minutes: float
     status_seconds: float
     parse_memory_mb: int
     parse_seconds: float

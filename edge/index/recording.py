@@ -81,6 +81,12 @@ def forget(connection: Connection, ulid: str) -> bool:
     return True
 
 
+def empty(connection: Connection) -> None:
+    """Delete every row; the tables stay."""
+    for table in (INSTANCE_LOCATION, INSTANCE, SERIES, STUDY, PATIENT):
+        connection.execute(delete(table))
+
+
 def _owner(members: Sequence[IndexRow], site: str) -> PatientIdentity:
     identities = [patient_identity(row, site) for row in members]
     return next((i for i in identities if not i.is_placeholder), identities[0])

@@ -6,12 +6,14 @@ RECEIVED -> INDEXED | DUPLICATE | PARKED.
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 from edge.contract.states import State
 from edge.errors import EdgeError, IndexFault, ParseFault, WorkerDied
 from edge.events import Event, log
 from edge.index.judgement import ACCEPTED_CONFLICT, CONFLICT, Acceptable, judge, uids_of
+from edge.index.reindex import Reindex, row_of
 from edge.index.rows import IndexRow
 from edge.journal.journal import Journal
 from edge.journal.rows import Generation, Instance
@@ -37,6 +39,12 @@ class RowWriter(Protocol):
 
     def record(self, rows: Sequence[IndexRow]) -> None:
         """Upsert; raises IndexAway."""
+
+    def begin_anew(self) -> bool:
+        """Delete every row, or return False where other edges may have rows too."""
+
+    def forget_all(self, ulids: Sequence[str]) -> None:
+        """Delete instances."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +74,23 @@ class IndexStage:
     name = "index"
 
     def __init__(
-        self, *, journal: Journal, spool: Spool, pool: ParsePool, writer: RowWriter, limits: GenerationLimits
+        self,
+        *,
+        journal: Journal,
+        spool: Spool,
+        pool: ParsePool,
+        writer: RowWriter,
+        limits: GenerationLimits,
+        reindex: Path | None = None,  # the file in which the whole index is asked for anew
     ) -> None:
         self._journal = journal
         self._spool = spool
         self._pool = pool
         self._writer = writer
         self._limits = limits
+        self._reindex = (
+            Reindex(path=reindex, journal=journal, spool=spool, writer=writer, read=self._read) if reindex else None
+        )
         self._schema_ready = False  # made by the first step: receiving does not wait for the database
 
     def step(self) -> bool:
@@ -80,6 +98,8 @@ class IndexStage:
         if not self._schema_ready:
             self._writer.ensure_schema()
             self._schema_ready = True
+        if self.reindex_step():
+            return True  # what is new comes after all that was before: first values stay first
         batch = self._journal.instances(State.RECEIVED, _BATCH)
         if not batch:
             return False
@@ -93,6 +113,10 @@ class IndexStage:
                 except IndexFault as e:
                     self._park(instance, e)
         return True
+
+    def reindex_step(self) -> bool:
+        """Do a batch of making the index anew, if that is asked for; False if there is none."""
+        return self._reindex is not None and self._reindex.step()
 
     def _settle_together(self, readings: Sequence[tuple[Instance, _Reading]]) -> None:
         """Decide on each in one journal transaction; IndexAway and IndexFault undo it whole."""
@@ -141,7 +165,7 @@ class IndexStage:
         if generation.opened:
             settled.opened.append(generation)
         if rival is None:  # of two with one UID the first stays in the index, as it does in the cloud's
-            settled.rows.append(self._row(named, reading))
+            settled.rows.append(row_of(named, reading, self._spool.path_of(named.ulid)))
 
     def _record_duplicate(self, instance: Instance, twin: str, settled: "_Settled") -> None:
         self._journal.record_duplicate(instance.ulid, twin)
@@ -195,19 +219,6 @@ class IndexStage:
     def _park(self, instance: Instance, fault: EdgeError) -> None:
         self._journal.record_parked(instance.ulid, str(fault), fault.hint)
         log(Event.PARKED, f"parked: {fault}", level=logging.WARNING, ulid=instance.ulid, hint=fault.hint)
-
-    def _row(self, instance: Instance, attributes: dict[str, dict[str, Any]]) -> IndexRow:
-        return IndexRow(
-            ulid=instance.ulid,
-            attributes=attributes,
-            transfer_syntax_uid=instance.transfer_syntax_uid,
-            size=instance.size - instance.dataset_offset,
-            sha256=instance.received_sha256,
-            calling_ae_title=instance.calling_ae_title,
-            called_ae_title=instance.called_ae_title,
-            received_at=instance.received_at,
-            spool_path=str(self._spool.path_of(instance.ulid)),
-        )
 
 
 def _conflict(rival: Instance) -> ParseFault:

@@ -70,6 +70,22 @@ class IndexWriter:
         """Delete an instance's rows, and those of series, study and patient if they are empty then."""
         return self._transact(lambda c: recording.forget(c, ulid))
 
+    def begin_anew(self) -> bool:
+        """Delete every row and return True; False, and nothing, in a database that other edges may write to too."""
+        if self._engine.dialect.name != "sqlite":
+            return False
+        self._transact(recording.empty)
+        return True
+
+    def forget_all(self, ulids: Sequence[str]) -> None:
+        """Forget several instances in one transaction."""
+
+        def work(connection: Connection) -> None:
+            for ulid in ulids:
+                recording.forget(connection, ulid)
+
+        self._transact(work)
+
     def close(self) -> None:
         """Close the connections; the next call would open them again."""
         self._engine.dispose()

@@ -107,3 +107,28 @@ class Intake:
                 return batch, True
             batch.append(item)
         return batch, False
+
+
+class Gate:
+    """Holds what is received while there is no journal; the files are the truth, so nothing of it can be lost."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._held: list[Received] = []
+        self._intake: Intake | None = None
+
+    def put(self, received: Received) -> None:
+        """Hand one over, now or when there is a journal; never blocks for long (it is called on the receive path)."""
+        with self._lock:
+            if self._intake is None:
+                self._held.append(received)
+            else:
+                self._intake.put(received)
+
+    def open(self, intake: Intake) -> None:
+        """From here on everything goes to ``intake``, what was held first."""
+        with self._lock:
+            for received in self._held:
+                intake.put(received)
+            self._held.clear()
+            self._intake = intake

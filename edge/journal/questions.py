@@ -33,6 +33,27 @@ class Questions(Ledger):
         rows = self.query("SELECT seq, at, kind, body, hash FROM entry WHERE ulid = ? ORDER BY seq", ulid)
         return [entry_row(row) for row in rows]
 
+    def entered(self, after: int, most: int) -> list[tuple[int, Instance, str | None]]:
+        """Return (entry, instance as it is now, why its generation was closed) of what was indexed after an entry.
+
+        In the order of the ledger; what was indexed twice is there twice.
+        """
+        rows = self.query(
+            "SELECT entry.seq AS entry_seq, instance.*, (SELECT close_reason FROM generation"
+            " WHERE generation.job_id = instance.job_id) AS close_reason"
+            " FROM entry CROSS JOIN instance ON instance.ulid = entry.ulid"  # CROSS: the entries lead
+            " WHERE entry.seq > ? AND entry.kind IN (?, 'INSTANCE_RESTORED') ORDER BY entry.seq LIMIT ?",
+            after,
+            State.INDEXED,
+            most,
+        )
+        found = []
+        for row in rows:
+            values = dict(row)
+            seq, reason = values.pop("entry_seq"), values.pop("close_reason")
+            found.append((int(seq), instance_row(values), reason))
+        return found
+
     def entry_count(self) -> int:
         """Return how many entries the ledger has."""
         return int(self.query("SELECT coalesce(max(seq), 0) AS seq FROM entry")[0]["seq"])

@@ -57,9 +57,12 @@ class Restoring:
 
     def unsettled(self) -> set[str]:
         """Return the ULIDs of which the journal knows, but not that they were uploaded."""
-        states = (State.RECEIVED, State.INDEXED, State.TAGGED, State.PARKED)
         rows = self._journal.query(
-            f"SELECT ulid FROM instance WHERE state IN ({', '.join('?' * len(states))})", *states
+            "SELECT ulid FROM instance WHERE state IN (?, ?, ?, ?)",
+            State.RECEIVED,
+            State.INDEXED,
+            State.TAGGED,
+            State.PARKED,
         )
         return {row["ulid"] for row in rows}
 
@@ -87,7 +90,8 @@ class Restoring:
             tx.execute(
                 "INSERT INTO generation (job_id, study_instance_uid, opened_at, closed_at, close_reason, instances,"
                 " bytes, manifest_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (job_id) DO UPDATE SET"
-                " closed_at = excluded.closed_at, close_reason = excluded.close_reason, manifest_at = excluded.manifest_at",
+                " closed_at = excluded.closed_at, close_reason = excluded.close_reason,"
+                " manifest_at = excluded.manifest_at",
                 manifest.job_id,
                 manifest.study_instance_uid,
                 timestamp(manifest.opened_at),
@@ -133,11 +137,11 @@ class Restoring:
                     continue  # an UPLOADED one is in the store and stays; recovery parks the others
                 columns = ", ".join(f"{name} = NULL" for name in AFRESH)
                 tx.execute(
-                    f"UPDATE instance SET state = ?, moved_at = ?, {columns} WHERE ulid = ?",
+                    f"UPDATE instance SET state = ?, moved_at = ?, {columns} WHERE ulid = ?",  # noqa: S608  our own names
                     State.RECEIVED,
                     tx.at,
                     row["ulid"],
-                )  # noqa: S608  our own names
+                )
                 tx.append(State.RECEIVED, row["ulid"], was=row["state"], restored=True)
                 again += 1
             open_ = tx.execute("SELECT job_id FROM generation WHERE closed_at IS NULL").fetchall()
@@ -172,7 +176,8 @@ class Restoring:
             tx.execute("INSERT INTO file_id VALUES (?, ?)", study, atriuid.file_id)
             tx.append("FILE_ID_RESTORED", None, file_id=atriuid.file_id, study_instance_uid=study, source=source)
         known = tx.execute(
-            "SELECT series_instance_uid, scan_id FROM scan_id WHERE file_id = ? AND (series_instance_uid = ? OR scan_id = ?)",
+            "SELECT series_instance_uid, scan_id FROM scan_id"
+            " WHERE file_id = ? AND (series_instance_uid = ? OR scan_id = ?)",
             atriuid.file_id,
             series,
             atriuid.scan_id,

@@ -151,7 +151,7 @@ class Message:
     made_at: str
 
 
-def instance_row(row: sqlite3.Row) -> Instance:
+def instance_row(row: sqlite3.Row | dict[str, Any]) -> Instance:
     """Return the value of one row of ``instance``."""
     values = dict(row)
     for name in ("attributes", "tag_inputs", "tag", "stored", "parked_stored"):

@@ -30,15 +30,34 @@ class Recovery:
     mirrored: int = 0  # files that were given a second copy
 
 
-def recover(spool: Spool, journal: Journal) -> Recovery:
-    """Bring spool and journal together; the files are the truth about what was received."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What lay on the disks before anything new was received."""
+
+    swept: int
+    here: frozenset[str]  # ULIDs
+    mirrored: frozenset[str]
+
+
+def look(spool: Spool) -> Found:
+    """Sweep what was cut off on its way in, and list what is there; nothing is received while this runs."""
     swept = spool.sweep()
+    mirrored: set[str] = set()
     if spool.mirror is not None:
         swept += spool.mirror.sweep()
+        mirrored = spool.mirror.held()
+    return Found(swept=swept, here=frozenset(spool.listing()), mirrored=frozenset(mirrored))
+
+
+def recover(spool: Spool, journal: Journal, found_here: Found | None = None) -> Recovery:
+    """Bring spool and journal together; the files are the truth about what was received.
+
+    ``found_here`` is what :func:`look` told before the edge began to receive; without it nothing is received now.
+    """
+    looked = found_here or look(spool)
+    swept, here, mirrored = looked.swept, looked.here, looked.mirrored
     entries = journal.verify_chain(last=_ENTRIES_AT_START)  # all of them: dicom-edge status --verify
     states = {row["ulid"]: _state_of(row) for row in journal.query("SELECT ulid, state, stored FROM instance")}
-    here = set(spool.listing())
-    mirrored = spool.mirror.held() if spool.mirror is not None else set()
     gone = {ulid for ulid in here | mirrored if states.get(ulid) in _GONE}
     for ulid in gone:
         spool.remove(ulid)

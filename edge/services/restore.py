@@ -22,6 +22,7 @@ from edge.contract.manifest import Malformed, UnknownVersion, load_manifest
 from edge.contract.store import ObjectStore
 from edge.errors import JournalError, SpoolError
 from edge.events import Event, log
+from edge.index.reindex import request
 from edge.journal.journal import Journal
 from edge.journal.restoring import Identity, Restoring, SpoolFiles, StoredManifest
 from edge.services.journal_copy import DamagedCopy, check_file, load_copy
@@ -57,6 +58,7 @@ class RestoreSettings:
     edge_number: int
     bucket: str  # as messages name it
     begun: Path  # a file that says that there was a journal once
+    reindex: Path  # a file in which the index is asked for anew
 
 
 class RestoreStage:
@@ -71,21 +73,26 @@ class RestoreStage:
         spool: Spool,
         store: Callable[[], ObjectStore],
         begin: Callable[[], None],
+        tried: Callable[[], None],
     ) -> None:
         self._settings = settings
         self._spool = spool
         self._store = store
         self._begin = begin
+        self._tried = tried
         self._done = False
 
     def step(self) -> bool:
         """Restore and begin, once; raises EdgeError while the store is away, or what it holds contradicts itself."""
         if self._done:
             return False
-        if not self._settings.path.exists():
-            restore_journal(self._settings, self._spool, self._store())
-        self._begin()
-        self._done = True
+        try:
+            if not self._settings.path.exists():
+                restore_journal(self._settings, self._spool, self._store())
+            self._begin()
+            self._done = True
+        finally:
+            self._tried()
         return False
 
 
@@ -114,6 +121,8 @@ def restore_journal(settings: RestoreSettings, spool: Spool, store: ObjectStore)
         work.record_begun(edge_id=settings.edge_id, edge_number=settings.edge_number, **asdict(found))
     finally:
         journal.close()
+    if not found.nothing:
+        request(settings.reindex)
     _put_in_place(settings, part)
     if found.nothing:
         log(Event.JOURNAL_BEGUN, "the store knows nothing of this edge: its journal begins", edge_id=settings.edge_id)
@@ -236,7 +245,7 @@ def _load(store: ObjectStore, key: str) -> StoredManifest | None:
 
 
 def _read_objects(settings: RestoreSettings, store: ObjectStore, work: Restoring, announced: set[str]) -> int:
-    """Enter the ATRIUIDs that only objects know: uploaded after the copy, in no manifest yet; one of a series is asked."""
+    """Enter the ATRIUIDs that only objects know: uploaded after the copy, in no manifest yet; one a series tells."""
     known = work.known_series()
     new = 0
     for key, study, series in _unlisted(store, settings.edge_id, announced):

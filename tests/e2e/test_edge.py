@@ -416,6 +416,7 @@ def test_I6_a_spool_file_damaged_behind_our_back_is_parked_and_blocks_nobody(tmp
     """One file altered, one gone before the tag: both parked in plain words, the third goes all the way."""
     with running(tmp_path, STORE_DIR=str(tmp_path / "s3" / "store")) as edge:
         edge.stop()
+        (tmp_path / "s3").rename(tmp_path / "s3-away")
         (tmp_path / "s3").write_text("a file where the store's folder should be")
         edge.start()
         send(edge, scan(1), scan(2), scan(3))

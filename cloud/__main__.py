@@ -12,6 +12,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from cloud.config import (
+    CommonSettings,
     DashboardSettings,
     DatabaseSettings,
     IngestSettings,
@@ -83,10 +84,20 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(
-        name: str, command: Callable[[argparse.Namespace], int], words: str, example: str, more: str = ""
+        name: str,
+        command: Callable[[argparse.Namespace], int],
+        words: str,
+        example: str,
+        *,
+        settings: type[CommonSettings] = DatabaseSettings,
+        more: str = "",
     ) -> argparse.ArgumentParser:
         sub = commands.add_parser(
-            name, help=words, description=f"{words}. {more}" if more else words, epilog=f"example: {example}"
+            name,
+            help=words,
+            description=f"{words}.\n\n{more}".rstrip(),
+            epilog=f"{_settings_text(settings)}\n\nexample: {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         sub.set_defaults(command=command)
         return sub
@@ -99,8 +110,15 @@ def _parser() -> argparse.ArgumentParser:
         _ingest,
         "take messages from the queue and index what they announce, until stopped",
         "STORE_DIR=store QUEUE_FILE=up.queue dicom-cloud ingest",
+        settings=PollSettings,
     )
-    add("dashboard", _dashboard, "serve the status pages on this machine", "DASHBOARD_PORT=8042 dicom-cloud dashboard")
+    add(
+        "dashboard",
+        _dashboard,
+        "serve the status pages on this machine",
+        "DASHBOARD_PORT=8042 dicom-cloud dashboard",
+        settings=DashboardSettings,
+    )
     add("status", _status, "print the figures of every edge", "dicom-cloud status")
     add("list-edges", _list_edges, "print every edge and its number", "dicom-cloud list-edges")
     register = add(
@@ -122,7 +140,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     delete.add_argument("uid", metavar="UID", help="its StudyInstanceUID")
     rebuild = add(
-        "rebuild", _rebuild, "make the index in an empty database, from the store alone", "dicom-cloud rebuild", REBUILD
+        "rebuild",
+        _rebuild,
+        "make the index in an empty database, from the store alone",
+        "STORE_DIR=store dicom-cloud rebuild",
+        settings=IngestSettings,
+        more=REBUILD,
     )
     rebuild.add_argument(
         "--into-existing", action="store_true", help="the index holds rows already: add what it lacks, change nothing"
@@ -132,10 +155,17 @@ def _parser() -> argparse.ArgumentParser:
         _redrive,
         "put messages that were given up back into the local queue",
         "QUEUE_FILE=up.queue dicom-cloud redrive",
-        REDRIVE,
+        settings=RedriveSettings,
+        more=REDRIVE,
     )
     redrive.add_argument("--list", action="store_true", help="only show them, never their text")
     return parser
+
+
+def _settings_text(model: type[CommonSettings]) -> str:
+    width = max(map(len, model.model_fields)) + 2
+    lines = (f"  {name:<{width}}{field.description}" for name, field in model.model_fields.items())
+    return "\n".join(["settings:", *lines])
 
 
 def _engine(arguments: argparse.Namespace, *, read_only: bool = False) -> sa.Engine:

@@ -19,21 +19,15 @@ Folder = Annotated[Path | None, BeforeValidator(lambda v: v or None)]
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
-class DatabaseSettings(BaseModel):
-    """What every command needs: the index, and how much to say."""
+class CommonSettings(BaseModel):
+    """What every command needs: how much to say."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
-    DATABASE_URL: Annotated[SecretStr | None, BeforeValidator(lambda v: v or None)] = Field(
-        None, description="postgresql://user:password@host/name or sqlite:///path; a secret, never shown"
-    )
-    DB_SECRET_ARN: Text = Field(None, description="AWS secret with the database's address, in place of DATABASE_URL")
-    AWS_REGION: Text = Field(None, description="AWS region of bucket, queues and secret")
-    AWS_ENDPOINT_URL: Text = Field(None, description="another address of the AWS services, for a local AWS")
     LOGLEVEL: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
 
     @model_validator(mode="after")
-    def _database(self) -> Self:
+    def _between(self) -> Self:
         faults = list(self.faults())
         if faults:
             raise ValueError("\n".join(faults))
@@ -41,13 +35,26 @@ class DatabaseSettings(BaseModel):
 
     def faults(self) -> list[str]:
         """Return what is wrong between several settings, one sentence each."""
-        faults = []
+        return [] if self.LOGLEVEL in LEVELS else [f"LOGLEVEL is none of {', '.join(LEVELS)}"]
+
+
+class DatabaseSettings(CommonSettings):
+    """What most commands need besides: the index."""
+
+    DATABASE_URL: Annotated[SecretStr | None, BeforeValidator(lambda v: v or None)] = Field(
+        None, description="postgresql://user:password@host/name or sqlite:///path; a secret, never shown"
+    )
+    DB_SECRET_ARN: Text = Field(None, description="AWS secret with the database's address, in place of DATABASE_URL")
+    AWS_REGION: Text = Field(None, description="AWS region of bucket, queues and secret")
+    AWS_ENDPOINT_URL: Text = Field(None, description="another address of the AWS services, for a local AWS")
+
+    def faults(self) -> list[str]:
+        """Return what is wrong between several settings, one sentence each."""
+        faults = super().faults()
         if (self.DATABASE_URL is None) == (self.DB_SECRET_ARN is None):
             faults.append("set exactly one of DATABASE_URL and DB_SECRET_ARN")
         if self.DATABASE_URL is not None:
             faults += _url_faults(self.DATABASE_URL.get_secret_value())
-        if self.LOGLEVEL not in LEVELS:
-            faults.append(f"LOGLEVEL is none of {', '.join(LEVELS)}")
         return faults
 
 
@@ -86,17 +93,18 @@ class PollSettings(IngestSettings):
         return faults
 
 
-class RedriveSettings(DatabaseSettings):
-    """What moving dead messages back needs: the queue, and no database."""
+class RedriveSettings(CommonSettings):
+    """What moving dead messages back needs besides: the queue."""
 
     QUEUE_URL: Text = Field(None, description="SQS queue that the edges send to")
     QUEUE_FILE: Folder = Field(None, description="local queue in place of SQS (laptop)")
 
     def faults(self) -> list[str]:
         """Return what is wrong between several settings, one sentence each."""
+        faults = super().faults()
         if (self.QUEUE_URL is None) == (self.QUEUE_FILE is None):
-            return ["set exactly one of QUEUE_URL (SQS) and QUEUE_FILE (a local queue)"]
-        return []
+            faults.append("set exactly one of QUEUE_URL (SQS) and QUEUE_FILE (a local queue)")
+        return faults
 
 
 class DashboardSettings(DatabaseSettings):
@@ -133,7 +141,7 @@ def _url_faults(url: str) -> list[str]:
     return [] if backend in ("postgresql", "postgres", "sqlite") else ["DATABASE_URL is neither PostgreSQL nor SQLite"]
 
 
-Model = TypeVar("Model", bound=DatabaseSettings)
+Model = TypeVar("Model", bound=CommonSettings)
 
 
 def load_settings(model: type[Model], file: Path | None = None, environ: Mapping[str, str] | None = None) -> Model:
@@ -167,7 +175,7 @@ def _cross_faults(model: type[Model], values: dict[str, Any], e: ValidationError
     return []
 
 
-def _file_values(model: type[DatabaseSettings], file: Path, faults: list[str]) -> dict[str, Any]:
+def _file_values(model: type[CommonSettings], file: Path, faults: list[str]) -> dict[str, Any]:
     try:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as e:

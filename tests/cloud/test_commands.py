@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from cloud.config import DashboardSettings, PollSettings, load_settings, url_of_secret
+from cloud.config import (
+    DashboardSettings,
+    DatabaseSettings,
+    IngestSettings,
+    PollSettings,
+    RedriveSettings,
+    load_settings,
+    url_of_secret,
+)
 from cloud.db.migrate import newest
 from cloud.errors import ConfigError
 from cloud.ingest.ingest import Ingester
@@ -158,6 +166,24 @@ def test_a_file_gives_settings_and_the_environment_wins(tmp_path):
     file.write_text('DATABSE_URL = "x"\n')
     with pytest.raises(ConfigError, match="unknown setting DATABSE_URL"):
         load_settings(PollSettings, file, {})
+
+
+@pytest.mark.parametrize(
+    ("command", "model"),
+    [
+        ("status", DatabaseSettings),
+        ("ingest", PollSettings),
+        ("rebuild", IngestSettings),
+        ("dashboard", DashboardSettings),
+        ("redrive", RedriveSettings),
+    ],
+)
+def test_the_help_of_a_command_lists_its_settings(command, model):
+    """What the README says of ``--help`` is so: every setting of the command with its meaning."""
+    shown = run(command, "--help").stdout
+    for name, field in model.model_fields.items():
+        assert f"  {name} " in shown
+        assert field.description in shown
 
 
 def test_E053_the_database_secret_becomes_an_address():

@@ -188,6 +188,15 @@ def test_D8_I4_a_rebuild_that_was_cut_off_goes_on(sqlite, store, tmp_path, at):
     again.engine.dispose()
 
 
+def test_D8_a_store_that_is_away_ends_it_with_the_way_on(sqlite):
+    """A store that does not answer is no fault of a manifest: the command ends and says how to go on."""
+    away = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}
+    done = run("rebuild", DATABASE_URL=sqlite.url, BUCKETNAME="b", AWS_REGION="eu-west-1", **away)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "run it again with --into-existing" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_D4_of_two_accounts_of_a_generation_the_later_one_counts(sqlite, store, tmp_path):
     """An edge that was cut off writes its manifest again with a digest in the name: that one was announced."""
     edge = FakeEdge(store=store)
@@ -214,7 +223,7 @@ def dead_queue(folder: Path, *bodies: str) -> Path:
     return folder / "up.queue"
 
 
-def test_E030_redrive_puts_given_up_messages_back(tmp_path):
+def test_D12_redrive_puts_given_up_messages_back(tmp_path):
     """They are listed with their reason and never their text; put back, they are handed out again."""
     path = dead_queue(tmp_path, '{"secret": 1}', '{"secret": 2}')
     listed = run("redrive", "--list", QUEUE_FILE=str(path))
@@ -229,7 +238,7 @@ def test_E030_redrive_puts_given_up_messages_back(tmp_path):
     queue.close()
 
 
-def test_E030_redrive_names_the_way_of_SQS(tmp_path):
+def test_D12_redrive_names_the_way_of_SQS(tmp_path):
     """For SQS the command names AWS's own; a queue that is not there is refused and not made."""
     done = run("redrive", QUEUE_URL="https://sqs.example/1/q")
     assert done.returncode == 1

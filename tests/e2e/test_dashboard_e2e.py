@@ -49,7 +49,7 @@ def other_bytes(folder: Path, *files: Path) -> list[Path]:
 
 @pytest.mark.full
 @pytest.mark.timeout(240)
-def test_D12_P023_P028_the_page_shows_what_the_sender_sent_while_it_is_open(tmp_path, postgres_url, page):
+def test_D12_P028_the_page_shows_what_the_sender_sent_while_it_is_open(tmp_path, postgres_url, page):
     """Sent while somebody looks, the figures follow from the wire into the index, and every one is the ledger's."""
     settings = {
         "DATABASE_URL": postgres_url,

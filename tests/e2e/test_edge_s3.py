@@ -134,7 +134,7 @@ def two_studies() -> list[Dataset]:
     ]
 
 
-def test_E010_E011_E012_E040_E041_P028_from_storage_over_S3_and_SQS_into_PostgreSQL(tmp_path, site, postgres_url):
+def test_E010_E011_E012_E040_E041_P030_D8_from_storage_over_S3_and_SQS_into_PostgreSQL(tmp_path, site, postgres_url):
     """What the wire saw is in the bucket under its keys, in the index row by row, acknowledged, and off the box."""
     sent = two_studies()
     with (

@@ -92,11 +92,15 @@ class RawSender:
             {(uid, sha) for uid, sha, _ in rows}
         )
 
+    def evidence(self) -> Evidence:
+        """What lies in spool and store."""
+        return Evidence(self.edge.spool, self.edge.folder / "store")
+
     def verdict(self, *, settled: bool = True) -> Verdict:
         """Judge what the edge holds by what was promised."""
         if settled:
             self.edge.until(self.at_rest, "all that was acknowledged is at rest", 60)
-        evidence = Evidence(self.edge.spool, self.edge.folder / "store")
+        evidence = self.evidence()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pydicom, the checker's witness, warns of what was made bad on purpose
             return check(evidence, book(self.lines), settled=settled, may_park=True)

@@ -1,0 +1,80 @@
+"""System calls that fail under the real edge, by strace: never Success without durability, and all heals afterwards."""
+
+import pytest
+
+from tests.crash.box import alive
+from tests.crash.syscall_kill import strace, threads
+from tests.e2e.edge_process import running
+from tests.e2e.raw_sender import LogSince, RawSender
+from tests.parts import program
+
+pytestmark = [pytest.mark.door("socket", "file"), pytest.mark.full]
+
+# A call of the store's thread, which one of them, and how it fails.
+FAULTS = [
+    ("openat", 1, "EMFILE"),
+    ("openat", 1, "EIO"),
+    ("write", 1, "EIO"),  # the head
+    ("write", 2, "ENOSPC"),  # the dataset
+    ("write", 3, "EDQUOT"),  # the record
+    ("lseek", 1, "EIO"),
+    ("fsync", 1, "EIO"),  # of the file
+    ("fsync", 1, "ENOSPC"),
+    ("close", 1, "EIO"),
+    ("rename", 1, "EIO"),
+    ("rename", 1, "EROFS"),
+    ("openat", 2, "EMFILE"),  # of the folder, to flush the name
+    ("fsync", 2, "EIO"),
+]
+
+
+@pytest.mark.timeout(300)
+def test_I1_D1_fault_29_a_call_that_fails_on_the_way_in_is_answered_0xA700_never_Success(tmp_path):
+    """Open, write, seek, flush, close and rename fail in turn: refused and told, nothing left, stored the next time."""
+    program("strace")
+    with running(tmp_path) as edge:
+        sender = RawSender(edge)
+        assert sender.send("1.2.1.0") == [0]
+        edge.until(sender.at_rest, "all its threads are made")
+        held = {"1.2.1.0"}
+        for n, (call, which, error) in enumerate(FAULTS, 1):
+            uid, log = f"1.2.1.{n}", LogSince(edge)
+            with sender.associated() as peer:
+                # The shard is made, and the thread of this association is the newest.
+                assert sender.store(peer, f"{uid}.9") == 0
+                edge.until(sender.at_rest, "nobody makes threads now")
+                newest = str(threads(edge.process.pid)[-1])
+                inject = f"inject={call}:error={error}:when={which}"
+                with strace("-p", newest, "-o", str(tmp_path / "trace"), "-e", f"trace={call}", "-e", inject):
+                    status = sender.store(peer, uid)
+                assert "(INJECTED)" in (tmp_path / "trace").read_text(), f"{call} {which} was not called"
+                assert status == 0xA700, f"{call} {which} {error}"
+                log.told("store.refused", error)
+                assert not list((edge.spool / "tmp").iterdir()), f"{call} {which} {error} leaves a file"
+                assert _names(edge) == held | {f"{uid}.9"}, f"{call} {which} {error} leaves an instance"
+                assert sender.store(peer, uid) == 0
+            held |= {uid, f"{uid}.9"}
+        assert sender.verdict().faults == []
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("error", ["EIO", "ENOSPC"])
+def test_I1_D3_a_journal_whose_flush_fails_loses_nothing_and_goes_on(tmp_path, error):
+    """SQLite's flushes fail for a while: stores are Success, for their files are durable; then all is entered."""
+    program("strace")
+    with running(tmp_path) as edge:
+        sender, log = RawSender(edge), LogSince(edge)
+        assert sender.send("1.2.2.0") == [0]
+        edge.until(sender.at_rest, "all its threads are made")
+        inject = f"inject=fdatasync:error={error}"
+        with strace("-f", "-p", str(edge.process.pid), "-o", "/dev/null", "-e", "trace=fdatasync", "-e", inject):
+            assert sender.send("1.2.2.1", "1.2.2.2") == [0, 0]
+            assert log.told("journal.behind", "cannot be written")["hint"]
+            assert edge.rows("SELECT count(*) FROM instance") == [(1,)]
+        assert alive(edge.process.pid)
+        assert sender.verdict().faults == []
+
+
+def _names(edge) -> set[str]:
+    """The UIDs of all files that stand as complete."""
+    return {file.uid for file in RawSender(edge).evidence().files}

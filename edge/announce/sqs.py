@@ -110,3 +110,8 @@ def _told_plainly(verb: str) -> Iterator[None]:
         raise queue_error(verb, str(e.response.get("Error", {}).get("Code", "")), status) from e
     except BotoCoreError as e:
         raise queue_error(verb, type(e).__name__, None) from e
+    except RuntimeError as e:
+        if "expired" not in str(e):
+            raise
+        # botocore's word for a token service that renews with what has expired already
+        raise queue_error(verb, "ExpiredToken", None) from e

@@ -279,3 +279,8 @@ def _told_plainly(verb: str, settings: S3Settings, body: Body | None = None) -> 
         if body is not None and body.fault is not None:
             raise body.fault from e
         raise store_error(verb, type(e).__name__, None, **names) from e
+    except RuntimeError as e:
+        if "expired" not in str(e):
+            raise
+        # botocore's word for a token service that renews with what has expired already
+        raise store_error(verb, "ExpiredToken", None, **names) from e

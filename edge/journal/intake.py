@@ -17,6 +17,7 @@ from edge.journal.journal import Journal
 from edge.spool.arrival import Received
 
 _MOST = 512  # entries to a commit
+_TELL_EVERY = 60  # tries that fail
 
 
 class Intake:
@@ -58,21 +59,16 @@ class Intake:
     def _run(self) -> None:
         while True:
             batch, last = self._take()
+            failures = 0
             while batch:
                 began = self._monotonic()
                 try:
                     self._journal.record_received(batch)
                 except (JournalError, sqlite3.Error) as e:
                     # Nothing is lost: the files are the truth. Try again until it works or we are told to stop.
-                    hint = e.hint if isinstance(e, JournalError) else "report this log line"
-                    log(
-                        Event.JOURNAL_BEHIND,
-                        "the journal cannot be written; received instances wait in the spool",
-                        level=logging.ERROR,
-                        waiting=len(batch) + self._queue.qsize(),
-                        error=str(e),
-                        hint=hint,
-                    )
+                    if failures % _TELL_EVERY == 0:  # once when it begins, then now and then
+                        self._tell_behind(e, len(batch) + self._queue.qsize())
+                    failures += 1
                     if self._stopping.wait(self._retry_seconds):
                         return
                     continue
@@ -81,6 +77,16 @@ class Intake:
                 break
             if last:
                 return
+
+    def _tell_behind(self, e: JournalError | sqlite3.Error, waiting: int) -> None:
+        log(
+            Event.JOURNAL_BEHIND,
+            "the journal cannot be written; received instances wait in the spool",
+            level=logging.ERROR,
+            waiting=waiting,
+            error=str(e),
+            hint=e.hint if isinstance(e, JournalError) else "report this log line",
+        )
 
     def _tell_if_slow(self, seconds: float, entered: int) -> None:
         if seconds > self._slow_seconds:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,11 @@ class Site:
     up: str
     down: str
 
+    @cached_property
+    def s3(self) -> Any:
+        """Give a plain client; making one takes longer than what it is asked."""
+        return self.seaweed.endpoint.client()
+
     @property
     def shared(self) -> dict[str, str]:
         return {
@@ -65,12 +71,12 @@ class Site:
         return self.shared | keys | {"DATABASE_URL": database, "EDGE_QUEUE_URL": template}
 
     def keys(self, prefix: str) -> list[str]:
-        pages = self.seaweed.endpoint.client().get_paginator("list_objects_v2")
+        pages = self.s3.get_paginator("list_objects_v2")
         found = pages.paginate(Bucket=self.bucket, Prefix=prefix)
         return [row["Key"] for page in found for row in page.get("Contents", ())]
 
     def object(self, key: str) -> bytes:
-        return bytes(self.seaweed.endpoint.client().get_object(Bucket=self.bucket, Key=key)["Body"].read())
+        return bytes(self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read())
 
     def received(self) -> dict[str, str]:
         """SHA-256 of every dataset, taken back from the objects that the manifests list, by key."""
@@ -164,7 +170,7 @@ def test_E010_E011_E012_E040_E041_P030_D8_from_storage_over_S3_and_SQS_into_Post
         assert counted == {("1.2.3.1", 5), ("1.2.3.2", 3), ("1.5.1", 4)}
         for _, body in edge.rows("SELECT ulid, body FROM entry WHERE kind = 'RELEASED'"):
             proof = json.loads(body)
-            held = site.seaweed.endpoint.client().head_object(
+            held = site.s3.head_object(
                 Bucket=site.bucket, Key=proof["key"], VersionId=proof["version_id"], ChecksumMode="ENABLED"
             )
             assert (held["ContentLength"], held["ChecksumCRC64NVME"]) == (proof["size"], proof["crc64nvme"])

@@ -9,8 +9,8 @@ from edge.contract.errors import EdgeError, StoreAway, StoreDenied, StoreFault
 _NETWORK = "nothing is lost, the upload goes on when the link is back: check network, DNS, proxy and AWS_ENDPOINT_URL"
 _BUSY = "nothing to do: the store asks to wait, and the upload goes on by itself"
 _RIGHTS = (
-    "the key may not do this: the role needs s3:PutObject, s3:GetObject, s3:AbortMultipartUpload on its prefix, "
-    "s3:ListBucket, and kms:GenerateDataKey and kms:Decrypt on the bucket's key"
+    "the key may not do this: the role needs s3:PutObject, s3:GetObject, s3:AbortMultipartUpload and "
+    "s3:ListMultipartUploadParts on its prefixes, s3:ListBucket, and kms:GenerateDataKey and kms:Decrypt on the bucket's key"
 )
 _CHANGED = "bytes changed on the way or on disk: the object was not stored; if it happens again, check disk and link"
 

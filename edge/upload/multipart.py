@@ -163,10 +163,13 @@ class MultipartUpload:
                 for row in page.get("Parts", ()):
                     held[row["PartNumber"]] = _Held(row["ETag"], row["Size"], row.get("ChecksumCRC64NVME"))
         except ClientError as e:
-            if not is_gone(e):
+            if is_gone(e):
+                self._book.record_multipart_ended(begun.upload_id, Ended.GONE)
+                return False
+            if e.response.get("Error", {}).get("Code") != "AccessDenied":
                 raise
-            self._book.record_multipart_ended(begun.upload_id, Ended.GONE)
-            return False
+            # Without the right to list parts the book is believed; the whole's checksum judges it at the completion.
+            held = {part.number: _Held(part.etag, part.size, None) for part in begun.parts}
         self._upload_id, self._held, self.resumed = begun.upload_id, held, True
         self._known = {part.number: part for part in begun.parts}
         return True

@@ -5,6 +5,7 @@ only. The original of an object that does not lead back to its exact bytes goes 
 """
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,7 @@ from edge.contract.edits import read_tagged
 from edge.contract.keys import instance_key, original_key, parked_key
 from edge.contract.states import State
 from edge.contract.store import ObjectStore, StoredObject
-from edge.errors import EdgeError, SpoolError, StoreConflict, StoreDenied, StoreFault
+from edge.errors import EdgeError, SpoolError, StoreAway, StoreConflict, StoreDenied, StoreFault
 from edge.events import Event, log
 from edge.journal.journal import Journal
 from edge.journal.rows import Instance, Original, Tag
@@ -83,6 +84,7 @@ class UploadStage:
         self._threads = threads
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="upload")
         self._refusals = Refusals(monotonic)
+        self._stopping = threading.Event()
         self._copies_refused = Refusals(monotonic)
         self._uncopied: set[str] = set()  # parked instances that this run gave up to copy
 
@@ -109,6 +111,8 @@ class UploadStage:
                 elif isinstance(outcome, _Parked):
                     self._journal.record_parked(instance.ulid, outcome.reason, outcome.hint)
         self._tell(outcomes)
+        if self._stopping.is_set():
+            return False
         if line.stopped is not None:
             raise line.stopped  # the stage waits, with backoff, for ever
         refused = [outcome for _, outcome in outcomes if isinstance(outcome, StoreFault)]
@@ -204,10 +208,18 @@ class UploadStage:
     def _put(
         self, key: str, pieces: Callable[[], Iterator[bytes]], whole: _Summed, metadata: dict[str, str]
     ) -> StoredObject:
-        held = self._store().put(key, pieces, size=whole.size, crc64nvme=whole.crc64nvme, metadata=metadata)
+        held = self._store().put(
+            key, partial(self._until_stopped, pieces), size=whole.size, crc64nvme=whole.crc64nvme, metadata=metadata
+        )
         if not _is(held, whole):
             raise StoreFault("the store confirms another size or checksum", hint="look at the link and the bucket")
         return held
+
+    def _until_stopped(self, pieces: Callable[[], Iterator[bytes]]) -> Iterator[bytes]:
+        for piece in pieces():
+            if self._stopping.is_set():
+                raise StoreAway("the edge stops", hint="the parts that were sent are gone on with after the start")
+            yield piece
 
     def _copy_parked(self) -> bool:
         waiting = self._journal.parked_without_copy(_PARKED_MOST)
@@ -239,8 +251,13 @@ class UploadStage:
             instance.ulid, key=held.key, version_id=held.version_id, crc64nvme=held.crc64nvme
         )
 
+    def stop(self) -> None:
+        """Break off what is under way: a large object over a slow link may take hours, and is gone on with."""
+        self._stopping.set()
+
     def close(self) -> None:
         """End the upload threads."""
+        self.stop()
         self._executor.shutdown(wait=False, cancel_futures=True)
 
 

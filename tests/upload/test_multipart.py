@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError
 
 from edge.contract.checksum import digest
 from edge.errors import StoreAway, StoreFault
@@ -98,6 +99,19 @@ def test_D6_a_part_that_is_held_with_other_bytes_is_sent_again(site: Site) -> No
     assert put(site.store, KEY, RAW).crc64nvme == digest([RAW]).crc64nvme
     assert site.sent > 3 * PART
     assert site.entries() == [("BEGUN", None), ("ENDED", "completed")]
+
+
+def test_D6_without_the_right_to_list_parts_the_journal_is_believed(site: Site) -> None:
+    """ListParts is denied: what the journal says was confirmed is not sent again; the whole is judged at the end."""
+    cut_off(site)
+    site.restart()
+
+    def deny(**_: object) -> None:
+        raise ClientError({"Error": {"Code": "AccessDenied"}, "ResponseMetadata": {"HTTPStatusCode": 403}}, "ListParts")
+
+    site.store._client.meta.events.register("before-call.s3.ListParts", deny)
+    assert put(site.store, KEY, RAW).crc64nvme == digest([RAW]).crc64nvme
+    assert site.sent < 2 * PART + 2 * MIB + 7
 
 
 CHANGES: dict[str, Callable[[], tuple[bytes, dict[str, object]]]] = {

@@ -136,7 +136,7 @@ def _place(options: argparse.Namespace) -> "Place":
 
 
 def _status(options: argparse.Namespace) -> int:
-    from edge.compose import open_existing, running
+    from edge.opening import open_existing, running
     from edge.services.heartbeat import journal_status
     from edge.services.report import status_text
 

@@ -120,7 +120,7 @@ def _add_parked(command: AddCommand, configured: Callable[[argparse.ArgumentPars
 
 def parked_list(options: argparse.Namespace) -> int:
     """List what is parked."""
-    from edge.compose import open_existing
+    from edge.opening import open_existing
     from edge.services.report import parked_text
 
     _, journal = open_existing(_config(options))
@@ -135,7 +135,7 @@ def parked_list(options: argparse.Namespace) -> int:
 
 def retry(options: argparse.Namespace) -> int:
     """Send parked instances through the line again."""
-    from edge.compose import open_existing
+    from edge.opening import open_existing
     from edge.services.report import retry as retry_parked
 
     if bool(options.ulid) == options.all:
@@ -153,7 +153,7 @@ def retry(options: argparse.Namespace) -> int:
 
 
 def _show(options: argparse.Namespace) -> int:
-    from edge.compose import open_existing
+    from edge.opening import open_existing
     from edge.services.account import account, account_text
 
     if not options.ulid:
@@ -179,7 +179,7 @@ def _reject(options: argparse.Namespace) -> int:
 
 def _decide(options: argparse.Namespace, verb: Callable[[Journal, str, Decision], str]) -> int:
     """Take one decision on each instance; one that cannot be taken does not hinder the others."""
-    from edge.compose import open_existing
+    from edge.opening import open_existing
     from edge.services.decisions import decision_by_user
 
     decision = decision_by_user(options.because)
@@ -195,7 +195,7 @@ def _decide(options: argparse.Namespace, verb: Callable[[Journal, str, Decision]
 
 
 def _close(options: argparse.Namespace) -> int:
-    from edge.compose import open_existing
+    from edge.opening import open_existing
     from edge.services.decisions import close, close_all, decision_by_user
 
     if bool(options.name) == options.all:
@@ -220,8 +220,8 @@ def _close(options: argparse.Namespace) -> int:
 
 
 def _fetch(options: argparse.Namespace) -> int:
-    from edge.compose import build_store, open_existing
     from edge.contract.uids import key_part
+    from edge.opening import build_store, open_existing
     from edge.services.fetch import fetch, find
 
     config = _config(options)
@@ -244,7 +244,7 @@ def _fetch(options: argparse.Namespace) -> int:
 
 
 def _restore(options: argparse.Namespace) -> int:
-    from edge.compose import build_store, open_spool, prepare_spool, restore_settings
+    from edge.opening import build_store, open_spool, prepare_spool, restore_settings
     from edge.services.decisions import os_user
     from edge.services.restore import begin_journal, is_damaged, restore_journal
 
@@ -272,8 +272,9 @@ def _restore(options: argparse.Namespace) -> int:
 
 
 def _reindex(options: argparse.Namespace) -> int:
-    from edge.compose import reindex, reindex_file, running
+    from edge.compose import reindex
     from edge.index.reindex import Progress, progress, request
+    from edge.opening import reindex_file, running
 
     config = _config(options)
     os.umask(0o077)

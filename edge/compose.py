@@ -106,7 +106,10 @@ class Edge:
                 hint="if it lies elsewhere: stop the edge and put it back; see Backup and restore in the README",
             )  # fmt: skip
         store = cache(lambda: build_store(self.config))
-        return Flow([RestoreStage(settings=settings, spool=self.spool, store=store, begin=self._begin_line, tried=self._tried.set)])
+        stage = RestoreStage(
+            settings=settings, spool=self.spool, store=store, begin=self._begin_line, tried=self._tried.set
+        )
+        return Flow([stage])
 
     def _begin_line(self) -> None:
         self._line = Line(self.config, self.spool, self.listener, self._found)
@@ -140,7 +143,6 @@ class Line:
 
     def stop(self, timeout: float) -> bool:
         """End the stages; False if one did not in time."""
-        self._upload.stop()
         done = self._intake.stop(timeout) and self._flow.stop(timeout)
         self._upload.close()
         self._release.close()

@@ -14,7 +14,7 @@ JobId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9
 #: The names that AWS IoT allows for a thing.
 _EDGE_ID = re.compile(r"[A-Za-z0-9:_-]{1,128}", re.ASCII)
 #: Prefixes of the bucket that no edge may be named like.
-_TAKEN = frozenset({"manifests", "originals", "parked", "results"})
+_TAKEN = frozenset({"journal", "manifests", "originals", "parked", "results"})
 
 
 def is_edge_id(name: str) -> bool:

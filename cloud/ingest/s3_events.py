@@ -15,7 +15,7 @@ from cloud.events import Event, log
 from cloud.ingest.rows import clean_text
 
 #: What lies there is in no manifest, whatever its name ends with.
-NEVER_LISTED = ("manifests/", "parked/", "originals/", "results/")
+NEVER_LISTED = ("manifests/", "parked/", "originals/", "journal/", "results/")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,6 +29,7 @@ from edge.journal.schema import SCHEMA_VERSION
 _CHUNK = 1 << 20
 _REST = 20  # a copy that took long is followed by this many times as long without one: at most a twentieth of the link
 _LEVEL = 6
+_OLD = timedelta(days=7)  # a copy so old is made again though nothing happened: lifecycles remove by age
 
 
 class DamagedCopy(Exception):
@@ -71,7 +72,8 @@ class CopyStage:
         if self._next is None:
             self._next = self._monotonic() + self._first_wait()
         entries = self._journal.entry_count()
-        if self._monotonic() < self._next or entries == self._copied:
+        old = self._now() - self._last > _OLD
+        if self._monotonic() < self._next or (entries == self._copied and not old):
             return False
         began = self._monotonic()
         key, size = self._copy()

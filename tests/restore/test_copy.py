@@ -126,7 +126,11 @@ def test_D3_copies_are_made_when_due_and_when_something_happened(journal, stage,
     assert len(list(store.list(PREFIX))) == 3
     times.pass_(1000)
     stage(minutes=0).step()
+    copying.step()
     assert len(list(store.list(PREFIX))) == 3
+    times.pass_(8 * 24 * 60)  # nothing happened for a week: a lifecycle rule must not take the last one away
+    copying.step()
+    assert len(list(store.list(PREFIX))) == 4
 
 
 def test_D3_the_last_key_is_the_newest_copy_whatever_the_clock_says(tmp_path, journal, stage, store, times):

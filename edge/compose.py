@@ -143,6 +143,7 @@ class Line:
 
     def stop(self, timeout: float) -> bool:
         """End the stages; False if one did not in time."""
+        self._upload.stop()
         done = self._intake.stop(timeout) and self._flow.stop(timeout)
         self._upload.close()
         self._release.close()

@@ -69,11 +69,22 @@ class Uploads(Questions):
             tx.execute(
                 "INSERT INTO multipart (key, upload_id, size, crc64nvme, part_size, given, touched_at)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                whole.key, upload_id, whole.size, whole.crc64nvme, whole.part_size, whole.given, tx.at,
+                whole.key,
+                upload_id,
+                whole.size,
+                whole.crc64nvme,
+                whole.part_size,
+                whole.given,
+                tx.at,
             )
             tx.append(
-                "MULTIPART_BEGUN", None, key=whole.key, upload_id=upload_id, size=whole.size,
-                crc64nvme=whole.crc64nvme, part_size=whole.part_size,
+                "MULTIPART_BEGUN",
+                None,
+                key=whole.key,
+                upload_id=upload_id,
+                size=whole.size,
+                crc64nvme=whole.crc64nvme,
+                part_size=whole.part_size,
             )
 
     def record_part(self, upload_id: str, part: Part) -> None:
@@ -82,7 +93,11 @@ class Uploads(Questions):
             tx.execute(
                 "INSERT OR REPLACE INTO multipart_part (upload_id, number, etag, size, crc64nvme)"
                 " VALUES (?, ?, ?, ?, ?)",
-                upload_id, part.number, part.etag, part.size, part.crc64nvme,
+                upload_id,
+                part.number,
+                part.etag,
+                part.size,
+                part.crc64nvme,
             )
             tx.execute("UPDATE multipart SET touched_at = ? WHERE upload_id = ?", tx.at, upload_id)
 

@@ -89,8 +89,10 @@ class SweepStage:
         if known is not None and known.upload_id == upload.upload_id:
             self._book.record_multipart_ended(upload.upload_id, Ended.ABORTED)
         log(
-            Event.UPLOAD_ORPHAN, "a multipart upload that nobody goes on with was aborted",
-            key=upload.key, begun_at=upload.begun_at.isoformat(),
+            Event.UPLOAD_ORPHAN,
+            "a multipart upload that nobody goes on with was aborted",
+            key=upload.key,
+            begun_at=upload.begun_at.isoformat(),
         )
 
     def _warn(self, fault: StoreFault) -> None:
@@ -101,6 +103,8 @@ class SweepStage:
         if isinstance(fault, StoreDenied):
             hint = f"give the role s3:ListBucketMultipartUploads, or the bucket a lifecycle rule; {hint}"
         log(
-            Event.UPLOAD_UNSWEPT, f"multipart uploads left behind are not looked for: {fault}",
-            level=logging.WARNING, hint=hint,
+            Event.UPLOAD_UNSWEPT,
+            f"multipart uploads left behind are not looked for: {fault}",
+            level=logging.WARNING,
+            hint=hint,
         )

@@ -187,9 +187,7 @@ class S3Store:
         return version
 
     def _upload_of(self, key: str, size: int, crc64nvme: str, common: Mapping[str, Any]) -> MultipartUpload:
-        whole = Whole(
-            key=key, size=size, crc64nvme=crc64nvme, part_size=self._part_size(size), given=digest_of(common)
-        )
+        whole = Whole(key=key, size=size, crc64nvme=crc64nvme, part_size=self._part_size(size), given=digest_of(common))
         return MultipartUpload(self._client, self._settings.bucket, self._book, whole)
 
     def _part_size(self, size: int) -> int:

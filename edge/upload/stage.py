@@ -180,8 +180,11 @@ class UploadStage:
         if tag is None or instance.job_id is None:
             raise StoreFault(f"instance {instance.ulid} has no tag", hint="dicom-edge retry it")
         key = instance_key(
-            self._edge_id, instance.job_id,
-            instance.study_instance_uid or "", instance.series_instance_uid or "", instance.sop_instance_uid,
+            self._edge_id,
+            instance.job_id,
+            instance.study_instance_uid or "",
+            instance.series_instance_uid or "",
+            instance.sop_instance_uid,
         )
         path = self._spool.path_of(instance.ulid)
         if not path.exists():
@@ -189,7 +192,9 @@ class UploadStage:
         original = None
         if tag.original is not None:
             original = self._put(
-                original_key(self._edge_id, instance.ulid), lambda: pieces_of(path), tag.original,
+                original_key(self._edge_id, instance.ulid),
+                lambda: pieces_of(path),
+                tag.original,
                 {"sha256": tag.original.sha256, "received-sha256": instance.received_sha256},
             )
             held = self._store().head(key)

@@ -48,9 +48,7 @@ def test_I3_what_the_store_does_not_answer_for_stays_and_holds_up_no_other(tmp_p
     silent, gone, _ = announced(line, store, 3)
     store.silent = {line.key_of(silent)}
     (tmp_path / "store" / line.key_of(gone)).unlink()
-    stage = ReleaseStage(
-        journal=line.journal, spool=line.spool, store=lambda: store, retain=timedelta(0), low_bytes=0
-    )
+    stage = ReleaseStage(journal=line.journal, spool=line.spool, store=lambda: store, retain=timedelta(0), low_bytes=0)
     with pytest.raises(StoreAway):
         stage.step()
     assert line.states() == {"ANNOUNCED": 1, "PARKED": 1, "RELEASED": 1}
@@ -66,9 +64,7 @@ def test_I3_no_file_goes_before_its_proof_is_in_the_journal(tmp_path: Path, monk
     """The journal cannot be written: the files of the whole batch are still there."""
     line, store = Line(tmp_path), DirectoryStore(tmp_path / "store")
     ulids = announced(line, store, 5)
-    stage = ReleaseStage(
-        journal=line.journal, spool=line.spool, store=lambda: store, retain=timedelta(0), low_bytes=0
-    )
+    stage = ReleaseStage(journal=line.journal, spool=line.spool, store=lambda: store, retain=timedelta(0), low_bytes=0)
 
     def full(*_: object, **__: object) -> None:
         raise OSError("no space")

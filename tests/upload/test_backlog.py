@@ -104,7 +104,7 @@ def test_fault_01_D6_a_day_without_the_store_and_a_hundred_thousand_waiting(
     writer = IndexWriter(f"sqlite:///{roomy / 'index.db'}", "S")
     flow = Flow(
         [
-            IndexStage(journal=journal, spool=spool, pool=pools[0], writer=writer, limits=limits),
+            IndexStage(journal=journal, spool=spool, pool=pools[0], writer=writer, limits=limits, store=lambda: store),
             TagStage(journal=journal, spool=spool, pool=pools[1], settings=TagSettings(edge_id=EDGE_ID, edge_number=7)),
             upload,
             CloseStage(journal=journal, quiet_seconds=0.5),

@@ -80,7 +80,10 @@ def test_D6_a_missing_right_to_list_is_said_once_and_is_not_fatal(line: Line, ca
     """AccessDenied on every day: one warning that names the right, and the stage is in no trouble."""
     store, clock = Without(StoreDenied("list uploads: the store answered AccessDenied", hint="rights")), [0.0]
     stage = SweepStage(
-        book=line.journal, store=lambda: store, edge_id=EDGE_ID, monotonic=lambda: clock[0]  # type: ignore[arg-type, return-value]
+        book=line.journal,
+        store=lambda: store,
+        edge_id=EDGE_ID,
+        monotonic=lambda: clock[0],  # type: ignore[arg-type, return-value]
     )
     with caplog.at_level(logging.INFO, "dicom-edge"):
         for _ in range(3):

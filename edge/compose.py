@@ -11,6 +11,7 @@ from edge.announce.generations import AnnounceSettings, CloseStage, ManifestStag
 from edge.announce.outbox import SendStage
 from edge.association.listener import Listener
 from edge.config import Config
+from edge.contract.store import ObjectStore
 from edge.events import Event, log
 from edge.flow import Flow
 from edge.index.reindex import Progress, progress, request
@@ -186,7 +187,7 @@ class Line:
         )
         return Flow(
             [
-                _index_stage(config, journal, spool, self._pools[0], self._writer),
+                _index_stage(config, journal, spool, self._pools[0], self._writer, self._store),
                 TagStage(journal=journal, spool=spool, pool=self._pools[1], settings=tag),
                 self._upload,
                 *([] if config.store_dir else [SweepStage(book=journal, store=self._store, edge_id=config.edge_id)]),
@@ -226,7 +227,7 @@ def reindex(config: Config, tell: Callable[[Progress], None]) -> Progress:
     try:
         request(path)
         writer.ensure_schema()
-        stage = _index_stage(config, journal, spool, pool, writer)
+        stage = _index_stage(config, journal, spool, pool, writer, lambda: build_store(config))
         while (now := progress(path)) is not None:
             tell(now)
             last = now
@@ -239,13 +240,21 @@ def reindex(config: Config, tell: Callable[[Progress], None]) -> Progress:
     return last
 
 
-def _index_stage(config: Config, journal: Journal, spool: Spool, pool: ParsePool, writer: IndexWriter) -> IndexStage:
+def _index_stage(
+    config: Config,
+    journal: Journal,
+    spool: Spool,
+    pool: ParsePool,
+    writer: IndexWriter,
+    store: Callable[[], ObjectStore],
+) -> IndexStage:
     return IndexStage(
         journal=journal,
         spool=spool,
         pool=pool,
         writer=writer,
         limits=GenerationLimits(most_instances=config.generation_files, most_bytes=config.generation_mb * MB),
+        store=store,
         reindex=reindex_file(config.spool_dir),
     )
 

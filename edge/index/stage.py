@@ -4,17 +4,19 @@ RECEIVED -> INDEXED | DUPLICATE | PARKED.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from edge.contract.states import State
-from edge.errors import EdgeError, IndexFault, ParseFault, WorkerDied
+from edge.contract.store import ObjectStore
+from edge.errors import EdgeError, IndexFault, ParseFault, SpoolError, WorkerDied
 from edge.events import Event, log
 from edge.index.judgement import ACCEPTED_CONFLICT, CONFLICT, Acceptable, judge, uids_of
 from edge.index.reindex import Reindex, row_of
 from edge.index.rows import IndexRow
+from edge.journal.holding import holding
 from edge.journal.journal import Journal
 from edge.journal.rows import Generation, Instance
 from edge.parse.pool import ParsePool
@@ -47,14 +49,6 @@ class RowWriter(Protocol):
         """Delete instances."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Done:
-    """What one step settled, to be carried out or told once it is durable."""
-
-    duplicates: list[tuple[str, str]] = field(default_factory=list)  # (ULID, that of the one that is held)
-    opened: list[Generation] = field(default_factory=list)
-    rows: list[IndexRow] = field(default_factory=list)
-
 _Reading = dict[str, dict[str, Any]] | EdgeError
 
 
@@ -81,6 +75,7 @@ class IndexStage:
         pool: ParsePool,
         writer: RowWriter,
         limits: GenerationLimits,
+        store: Callable[[], ObjectStore],
         reindex: Path | None = None,  # the file in which the whole index is asked for anew
     ) -> None:
         self._journal = journal
@@ -88,6 +83,7 @@ class IndexStage:
         self._pool = pool
         self._writer = writer
         self._limits = limits
+        self._store = store
         self._reindex = (
             Reindex(path=reindex, journal=journal, spool=spool, writer=writer, read=self._read) if reindex else None
         )
@@ -177,8 +173,10 @@ class IndexStage:
 
     def _read(self, instance: Instance) -> dict[str, dict[str, Any]] | EdgeError:
         path = self._spool.path_of(instance.ulid)
-        if not path.exists():
-            return ParseFault("the spool file is missing", hint="look for it in a backup of SPOOL_DIR, then retry")
+        try:
+            self._spool.load(instance.ulid, rehash=False)
+        except SpoolError as e:
+            return e
         try:
             found = self._pool.call(
                 "edge.index.header:read_header",
@@ -191,10 +189,22 @@ class IndexStage:
         return dict(found["attributes"])
 
     def _find_held_twin(self, instance: Instance) -> str | None:
-        twin = self._journal.find_twin(instance)
-        if twin is None or not (twin.state is State.RELEASED or self._spool.path_of(twin.ulid).exists()):
-            return None
-        return twin.ulid
+        for twin in self._journal.find_twins(instance):
+            if self._holds(twin):
+                return twin.ulid
+        return None
+
+    def _holds(self, twin: Instance) -> bool:
+        """Tell whether a twin's bytes are proved to be here, or in the store: only then may a copy go (I3, I6).
+
+        Where that cannot be said now, the copy is kept and goes on as if it were the first: it costs an upload.
+        """
+        try:
+            if twin.state is not State.RELEASED:
+                return self._spool.load(twin.ulid, rehash=True).record.sha256 == twin.received_sha256
+            return holding(self._store(), twin) is not None
+        except EdgeError:
+            return False
 
     def _named_by_dataset(self, instance: Instance, attributes: dict[str, dict[str, Any]]) -> Instance:
         """Return the instance under its dataset's UIDs; they differ only where an operator accepted that."""

@@ -18,6 +18,7 @@ from edge.contract.states import State
 from edge.contract.store import ObjectStore
 from edge.errors import EdgeError
 from edge.events import Event, log
+from edge.journal.holding import holding
 from edge.journal.journal import Journal
 from edge.journal.rows import Instance
 from edge.spool.spool import Spool
@@ -113,27 +114,10 @@ class ReleaseStage:
 
     def _try_proof(self, instance: Instance) -> dict[str, Any] | EdgeError | None:
         try:
-            return self._proof(instance)
+            return holding(self._store(), instance)
         except EdgeError as e:
             return e
 
     def close(self) -> None:
         """End the threads that ask."""
         self._executor.shutdown(wait=False, cancel_futures=True)
-
-    def _proof(self, instance: Instance) -> dict[str, Any] | None:
-        """Return what the store says that it holds now, an original beside the tagged object too; None if not all."""
-        stored, tag = instance.stored, instance.tag
-        if stored is None or tag is None:
-            return None
-        proof = self._held(stored, tag.size, tag.crc64nvme)
-        if proof is None or tag.original is None:
-            return proof
-        original = self._held(stored["original"], tag.original.size, tag.original.crc64nvme)
-        return None if original is None else proof | {"original": original}
-
-    def _held(self, stored: dict[str, Any], size: int, crc64nvme: str) -> dict[str, Any] | None:
-        held = self._store().head(stored["key"], stored["version_id"])
-        if held is None or held.size != size or held.crc64nvme != crc64nvme:
-            return None
-        return {"key": held.key, "version_id": held.version_id, "size": held.size, "crc64nvme": held.crc64nvme}

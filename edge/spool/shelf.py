@@ -13,6 +13,7 @@ from edge.errors import SpoolError
 from edge.spool.arrival import Received
 from edge.spool.flush import fsync_directory, make_directory
 from edge.spool.part10 import read_head
+from edge.spool.trouble import read_fault
 from edge.spool.ulid import is_ulid
 
 _SHARD = 6  # characters of the ULID
@@ -46,14 +47,27 @@ class Shelf:
             path.parent.rmdir()  # only if empty: an old shard
 
     def listing(self) -> Iterator[str]:
-        """Yield the ULIDs of all files on the shelf, oldest first."""
-        for shard in sorted((self.root / "in").iterdir()):
+        """Yield the ULIDs of all files on the shelf, oldest first; what others left there is passed over."""
+        for shard in self._shards():
             for path in sorted(shard.iterdir()):
-                if path.suffix == ".dcm" and is_ulid(path.stem):
+                if path.suffix == ".dcm" and is_ulid(path.stem) and path.stem.startswith(shard.name):
                     yield path.stem
 
+    def _shards(self) -> list[Path]:
+        return sorted(path for path in (self.root / "in").iterdir() if path.is_dir())
+
     def load(self, ulid: str, *, rehash: bool) -> Received:
-        """Read one file's own account of itself; raises SpoolError if it is torn or, with ``rehash``, altered."""
+        """Read one file's own account of itself.
+
+        Raises SpoolError if it is missing, unreadable, torn or, with ``rehash``, altered; OutOfResources if the machine
+        is short of what reading takes.
+        """
+        try:
+            return self._load(ulid, rehash=rehash)
+        except OSError as e:
+            raise read_fault(e) from e
+
+    def _load(self, ulid: str, *, rehash: bool) -> Received:
         path = self.path_of(ulid)
         with path.open("rb") as file:
             head = read_head(file)
@@ -86,11 +100,11 @@ class Shelf:
     def sweep(self) -> int:
         """Remove what was on the way in when the last run ended: none of it was acknowledged."""
         count = 0
-        for path in (self.root / "tmp").iterdir():
+        for path in (self.root / "tmp").glob("*.part"):
             path.unlink()
             count += 1
         # Names made by the last run may not be flushed yet; recovery enters them, so make them stay (I1).
-        for shard in (self.root / "in").iterdir():
+        for shard in self._shards():
             fsync_directory(shard)
         fsync_directory(self.root / "in")
         return count

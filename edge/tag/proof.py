@@ -9,13 +9,15 @@ from edge.contract.checksum import Crc64Nvme
 from edge.contract.edits import Edit, read_tagged
 from edge.contract.tagging import Tagging, dataset_of
 from edge.journal.rows import Instance, Original, Tag
+from edge.spool.trouble import read_fault
 
 
 def prove(path: Path, instance: Instance, edits: tuple[Edit, ...], error: str | None) -> Tag | None:
-    """Digest the object that ``edits`` make, and check that it leads back; None if it does not, or cannot be read.
+    """Digest the object that ``edits`` make, and check that it leads back; None if it does not, or is unreadable.
 
     Each file is read in one pass, nothing is held in memory. Where the received bytes themselves do not come back from
-    the tagged object, they are digested as an original: then both are proved, the one and the other.
+    the tagged object, they are digested as an original: then both are proved, the one and the other. Raises
+    OutOfResources if the machine is short of what reading takes: that is not the file's trouble.
     """
     tagging = instance.tagging(edits)
     try:
@@ -23,7 +25,12 @@ def prove(path: Path, instance: Instance, edits: tuple[Edit, ...], error: str | 
         with path.open("rb") as file:
             tagged = _Digesting(tagging.read_tagged(file))
             back = _sha256(dataset_of(tagging.read_untagged(cast(BinaryIO, tagged)), instance.dataset_offset))
-    except (ValueError, OSError):
+    except ValueError:
+        return None
+    except OSError as e:
+        fault = read_fault(e)
+        if fault.transient:
+            raise fault from e
         return None
     if back != (original.inflated_sha256 if original else instance.received_sha256):
         return None

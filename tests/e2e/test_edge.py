@@ -429,3 +429,55 @@ def test_I6_a_spool_file_damaged_behind_our_back_is_parked_and_blocks_nobody(tmp
         edge.start()
         edge.until_states(PARKED=2, ANNOUNCED=1)
         assert (tmp_path / "spool/torn" / second.name).exists()
+
+
+def test_I3_I6_a_damaged_twin_does_not_cost_the_good_copy_that_is_sent_again(tmp_path):
+    """The file here was altered and parked; the sender sends again, as the hint says: the new bytes go all the way."""
+    with running(tmp_path, STORE_DIR=str(tmp_path / "s3" / "store")) as edge:
+        edge.stop()
+        (tmp_path / "s3").rename(tmp_path / "s3-away")
+        (tmp_path / "s3").write_text("a file where the store's folder should be")
+        edge.start()
+        send(edge, scan(1))
+        edge.until_states(TAGGED=1)
+        (path,) = (tmp_path / "spool/in").rglob("*.dcm")
+        path.write_bytes(path.read_bytes()[:-1] + b"\xff")
+        (tmp_path / "s3").unlink()
+        (tmp_path / "s3-away").rename(tmp_path / "s3")
+        edge.until_states(PARKED=1)
+        assert send(edge, scan(1)) == [0]
+        edge.until_states(PARKED=1, ANNOUNCED=1)
+        assert send(edge, scan(1)) == [0]
+        edge.until_states(PARKED=1, ANNOUNCED=1, DUPLICATE=1)
+
+
+def test_I3_a_released_scan_that_the_store_lost_is_taken_again_from_its_sender(tmp_path):
+    """Sent again after its object was deleted in the store: kept and uploaded; sent once more, it is a duplicate."""
+    with running(tmp_path, RETAIN_HOURS="0") as edge:
+        send(edge, scan(1))
+        edge.until_states(RELEASED=1)
+        for path in (tmp_path / "store/trial-edge").rglob("*.dcm"):
+            path.unlink()
+        assert send(edge, scan(1)) == [0]
+        edge.until_states(RELEASED=2)
+        assert len(list((tmp_path / "store/trial-edge").rglob("*.dcm"))) == 1
+        send(edge, scan(1))
+        edge.until_states(RELEASED=2, DUPLICATE=1)
+
+
+def test_I6_what_others_left_in_the_spool_and_an_unreadable_file_stop_no_start(tmp_path):
+    """A note beside the shards, a folder in tmp and a scan that cannot be read: the edge starts, and serves the rest."""
+    with running(tmp_path) as edge:
+        send(edge, scan(1))
+        edge.until_states(ANNOUNCED=1)
+        edge.stop()
+        (tmp_path / "spool/in/README.txt").write_text("do not touch")
+        (tmp_path / "spool/tmp/folder").mkdir()
+        (path,) = (tmp_path / "spool/in").rglob("*.dcm")
+        (path.parent / "01ARZ3NDEKTSV4RRFFQ69G5FAV.dcm").write_bytes(b"of another shard")
+        unreadable = tmp_path / "spool/in/01ARZ3/01ARZ3NDEKTSV4RRFFQ69G5FAV.dcm"
+        unreadable.parent.mkdir()
+        unreadable.symlink_to(unreadable)  # ELOOP for every reader, whoever it is
+        edge.start()
+        assert send(edge, scan(2)) == [0]
+        edge.until_states(ANNOUNCED=2)

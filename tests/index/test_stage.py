@@ -17,6 +17,7 @@ from edge.journal.journal import Journal
 from edge.parse.pool import ParsePool
 from edge.spool.arrival import Received
 from edge.spool.spool import Spool, SpoolSettings
+from edge.contract.local_store import DirectoryStore
 from tests.e2e.edge_process import scan
 
 
@@ -60,7 +61,10 @@ def line(tmp_path: Path):
     writer = Picky(tmp_path / "index.db")
     pool = ParsePool()
     limits = GenerationLimits(most_instances=5000, most_bytes=10**10)
-    yield journal, writer, IndexStage(journal=journal, spool=spool, pool=pool, writer=writer, limits=limits)
+    yield journal, writer, IndexStage(
+        journal=journal, spool=spool, pool=pool, writer=writer, limits=limits,
+        store=lambda: DirectoryStore(tmp_path / "store"),
+    )  # fmt: skip
     pool.close()
     writer.real.close()
     journal.close()

@@ -212,10 +212,8 @@ def test_D4_twins_and_rivals(journal: Journal) -> None:
     journal.record_received([first, twin, rival])
     index(journal, first.ulid)
     by = {i.ulid: i for i in journal.instances(State.RECEIVED)}
-    found = journal.find_twin(by[twin.ulid])
-    assert found is not None
-    assert found.ulid == first.ulid
-    assert journal.find_twin(by[rival.ulid]) is None
+    assert [found.ulid for found in journal.find_twins(by[twin.ulid])] == [first.ulid]
+    assert journal.find_twins(by[rival.ulid]) == []
     assert journal.find_rival(by[rival.ulid]) is not None
     assert journal.find_rival(by[twin.ulid]) is None
 

@@ -1,4 +1,4 @@
-"""The index made anew from journal and spool: the same rows as before, while the edge runs, and after any interruption."""
+"""The index made anew from journal and spool: the same rows, while the edge runs, after any interruption."""
 
 import json
 import random
@@ -129,8 +129,8 @@ def filled(tmp_path: Path, writer: IndexWriter) -> Journal:
         journal.record_received([r])
         a = attributes(n)
         job = journal.record_indexed(
-            r.ulid, study_instance_uid=str(a["Study"]["StudyInstanceUID"]),
-            series_instance_uid=str(a["Series"]["SeriesInstanceUID"]), attributes=a, most_instances=99, most_bytes=10**9,
+            r.ulid, study_instance_uid=str(a["Study"]["StudyInstanceUID"]), attributes=a,
+            series_instance_uid=str(a["Series"]["SeriesInstanceUID"]), most_instances=99, most_bytes=10**9,
         )  # fmt: skip
         assert job
         found = journal.instance(r.ulid)

@@ -1,4 +1,4 @@
-"""A lost journal, a lost spool, both, or damage: ids issued before stay issued, and nothing is issued until that is sure."""
+"""A lost journal, a lost spool, both, or damage: ids issued before stay issued, nothing is issued until that is sure."""
 
 import gzip
 import json
@@ -62,7 +62,7 @@ def restored(edge: EdgeProcess) -> dict:
 
 
 def test_D3_P023_the_journal_alone_is_lost_and_every_id_stays_issued(tmp_path):
-    """Journal deleted: late instances get the ATRIUID of before, a new study the next number, a re-send is recognised."""
+    """Journal deleted: late instances get the ATRIUID of before, a new study the next one, re-sends are known."""
     with running(tmp_path, JOURNAL_COPY_MINUTES=OFTEN) as edge:
         send(edge, scan(1), scan(1, **SECOND))
         edge.until_states(ANNOUNCED=2)
@@ -81,7 +81,8 @@ def test_D3_P023_the_journal_alone_is_lost_and_every_id_stays_issued(tmp_path):
         send(edge, scan(1), scan(2), scan(2, **SECOND), scan(2, series="1.2.3.2"), scan(1, **THIRD))
         edge.until_states(ANNOUNCED=7, DUPLICATE=1)
         assert atriuids(edge) == {
-            "1.2.3.1": {"7000000001.1"}, "1.2.3.2": {"7000000001.2"}, "1.5.1": {"7000000002.1"}, "1.7.1": {"7000000003.1"},
+            "1.2.3.1": {"7000000001.1"}, "1.2.3.2": {"7000000001.2"},
+            "1.5.1": {"7000000002.1"}, "1.7.1": {"7000000003.1"},
         }  # fmt: skip
         assert edge.command("status", "--verify").returncode == 0
 
@@ -105,7 +106,7 @@ def test_D3_P023_a_new_box_with_an_empty_spool_starts_from_the_copy(tmp_path):
 
 
 def test_D3_P023_spool_and_copies_lost_the_manifests_alone_tell_every_id(tmp_path):
-    """Neither journal nor copy nor spool: the same ids from the manifests, no number used twice, re-sends recognised."""
+    """Neither journal nor copy nor spool: the same ids from the manifests, none used twice, re-sends recognised."""
     with running(tmp_path, JOURNAL_COPY_MINUTES="0") as edge:
         send(edge, scan(1), scan(1, series="1.2.3.2"), scan(1, **SECOND))
         edge.until_states(ANNOUNCED=3)

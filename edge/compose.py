@@ -12,6 +12,7 @@ from edge.announce.outbox import SendStage
 from edge.association.listener import Listener
 from edge.config import Config
 from edge.contract.store import ObjectStore
+from edge.errors import EdgeError
 from edge.events import Event, log
 from edge.flow import Flow
 from edge.index.reindex import Progress, progress, request
@@ -78,7 +79,13 @@ class Edge:
             # Receiving does not wait for a store that is away (I1); one that is there mostly answers at once.
             self._restoring.start()
             self._tried.wait(_RESTORE_FIRST)
-        self.listener.start()
+        try:
+            self.listener.start()
+        except OSError as e:
+            raise EdgeError(
+                f"cannot listen on {self.config.scp_host} port {self.config.scp_port}: {e.strerror or type(e).__name__}",
+                hint="stop what listens there, or set SCP_PORT and SCP_HOST",
+            ) from e
         host, port = self.listener.address
         write_listening(self.config.spool_dir, host, port)
         log(Event.LISTENING, f"listening on {host} port {port}", host=host, port=port, pid=os.getpid())
@@ -164,8 +171,11 @@ class Line:
     def _release_stage(self) -> ReleaseStage:
         config = self.config
         return ReleaseStage(
-            journal=self.journal, spool=self.spool, store=self._store,
-            retain=timedelta(hours=config.retain_hours), low_bytes=config.storage_throttle * MB,
+            journal=self.journal,
+            spool=self.spool,
+            store=self._store,
+            retain=timedelta(hours=config.retain_hours),
+            low_bytes=config.storage_throttle * MB,
         )
 
     def _build_flow(self) -> Flow:
@@ -196,11 +206,18 @@ class Line:
                 SendStage(journal=journal, queue=self._queue, edge_id=config.edge_id),
                 self._release,
                 CopyStage(
-                    journal=journal, store=self._store, edge_id=config.edge_id, minutes=config.journal_copy_minutes,
-                    free_bytes=spool.free_bytes, keep_free=config.storage_throttle * MB,
+                    journal=journal,
+                    store=self._store,
+                    edge_id=config.edge_id,
+                    minutes=config.journal_copy_minutes,
+                    free_bytes=spool.free_bytes,
+                    keep_free=config.storage_throttle * MB,
                 ),
                 HeartbeatStage(
-                    journal=journal, spool=spool, edge_number=config.edge_number, site=config.site,
+                    journal=journal,
+                    spool=spool,
+                    edge_number=config.edge_number,
+                    site=config.site,
                     seconds=config.status_seconds,
                     associations=lambda: len(self.listener.associations()),
                     troubles=lambda: self._flow.troubles(),  # noqa: PLW0108  as above

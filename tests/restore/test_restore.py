@@ -1,4 +1,4 @@
-"""A lost journal, a lost spool, both, or damage: ids issued before stay issued, nothing is issued until that is sure."""
+"""A lost journal, a lost spool, both, or damage: ids issued before stay issued, and none is issued until that is sure."""
 
 import gzip
 import json
@@ -10,15 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.edge_process import NOWHERE, EdgeProcess, running, scan, send
+from tests.e2e.edge_process import EdgeProcess, running, scan, send
 
 pytestmark = pytest.mark.door("socket", "command", "file")
 
 OFTEN = "0.005"  # JOURNAL_COPY_MINUTES: 0.3 s
-AWAY = {
-    "STORE_DIR": "", "BUCKETNAME": "b", "AWS_REGION": "eu-west-1", "AWS_ENDPOINT_URL": NOWHERE,
-    "AWS_ACCESS_KEY": "AKIAEXAMPLE", "AWS_SECRET_KEY": "very-secret-value",
-}  # fmt: skip
 SECOND = {"study": "1.5", "series": "1.5.1"}
 THIRD = {"study": "1.7", "series": "1.7.1"}
 

@@ -5,33 +5,30 @@ only. The original of an object that does not lead back to its exact bytes goes 
 """
 
 import logging
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
-from edge.contract.checksum import Digest, digest
-from edge.contract.edits import read_tagged
-from edge.contract.keys import instance_key, original_key, parked_key
+from edge.contract.checksum import digest
+from edge.contract.keys import instance_key, original_key
 from edge.contract.states import State
 from edge.contract.store import ObjectStore, StoredObject
-from edge.errors import EdgeError, SpoolError, StoreAway, StoreConflict, StoreDenied, StoreFault
+from edge.errors import EdgeError, SpoolError, StoreConflict, StoreDenied, StoreFault
 from edge.events import Event, log
 from edge.journal.journal import Journal
-from edge.journal.rows import Instance, Original, Tag
+from edge.journal.rows import Instance, Tag
 from edge.spool.spool import Spool
 from edge.tag.proof import prove
+from edge.upload.parked import DISK, ParkedCopies
+from edge.upload.putting import Putting, pieces_of, proof_of, tagged_pieces
 from edge.upload.refusals import REFUSALS_MOST, Refusals
 
 _BATCH_PER_THREAD = 8
-_PARKED_MOST = 10_000
 _REMADE_MOST = 3
-_DISK = "the disk of SPOOL_DIR is damaged: compare with the sender, then send again"
 _OWN = (StoreConflict, SpoolError)  # the instance's own trouble, beyond doubt
 
 
@@ -58,7 +55,6 @@ class _Line:
     stopped: EdgeError | None = None
 
 
-_Summed = Digest | Original | Tag  # size and checksum known before the upload
 _Outcome = _Held | Tag | EdgeError  # a Tag: its digests were taken again, and are to be recorded before the next try
 
 
@@ -79,20 +75,20 @@ class UploadStage:
     ) -> None:
         self._journal = journal
         self._spool = spool
-        self._store = store
         self._edge_id = edge_id
         self._threads = threads
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="upload")
         self._refusals = Refusals(monotonic)
-        self._stopping = threading.Event()
-        self._copies_refused = Refusals(monotonic)
-        self._uncopied: set[str] = set()  # parked instances that this run gave up to copy
+        self._putting = Putting(store)
+        self._parked = ParkedCopies(
+            journal=journal, spool=spool, putting=self._putting, edge_id=edge_id, monotonic=monotonic
+        )
 
     def step(self) -> bool:
         """Upload the oldest tagged instances; what succeeded is recorded even if others did not."""
         batch = self._next()
         if not batch:
-            return self._copy_parked()
+            return not self._putting.stopped and self._parked.copy(self._threads)
         line = _Line()
         outcomes = [
             (instance, self._judge(instance, outcome))
@@ -103,15 +99,15 @@ class UploadStage:
                 if isinstance(outcome, _Held):
                     self._journal.record_uploaded(
                         instance.ulid,
-                        **_proof(outcome.tagged),
-                        original=_proof(outcome.original) if outcome.original else None,
+                        **proof_of(outcome.tagged),
+                        original=proof_of(outcome.original) if outcome.original else None,
                     )
                 elif isinstance(outcome, Tag):
                     self._journal.record_tagged_again(instance.ulid, outcome)
                 elif isinstance(outcome, _Parked):
                     self._journal.record_parked(instance.ulid, outcome.reason, outcome.hint)
         self._tell(outcomes)
-        if self._stopping.is_set():
+        if self._putting.stopped:
             return False
         if line.stopped is not None:
             raise line.stopped  # the stage waits, with backoff, for ever
@@ -191,14 +187,14 @@ class UploadStage:
             raise SpoolError("the spool file is missing", hint="look for it in torn/ and in a backup, then retry")
         original = None
         if tag.original is not None:
-            original = self._put(
+            original = self._putting.put(
                 original_key(self._edge_id, instance.ulid),
                 lambda: pieces_of(path),
                 tag.original,
                 {"sha256": tag.original.sha256, "received-sha256": instance.received_sha256},
             )
-            held = self._store().head(key)
-            if held is not None and _is(held, tag):  # made by whatever zlib: it is what was recorded
+            held = self._putting.find(key, tag)
+            if held is not None:  # made by whatever zlib: it is what was recorded
                 return _Held(held, original)
             again = _tag_again(path, instance, tag)
             if again is not None:
@@ -208,74 +204,16 @@ class UploadStage:
             "received-sha256": instance.received_sha256,
             "atriuid": f"{instance.file_id}.{instance.scan_id}" if not tag.error else "",
         }
-        return _Held(self._put(key, lambda: tagged_pieces(path, instance, tag), tag, metadata), original)
-
-    def _put(
-        self, key: str, pieces: Callable[[], Iterator[bytes]], whole: _Summed, metadata: dict[str, str]
-    ) -> StoredObject:
-        held = self._store().put(
-            key, partial(self._until_stopped, pieces), size=whole.size, crc64nvme=whole.crc64nvme, metadata=metadata
-        )
-        if not _is(held, whole):
-            raise StoreFault("the store confirms another size or checksum", hint="look at the link and the bucket")
-        return held
-
-    def _until_stopped(self, pieces: Callable[[], Iterator[bytes]]) -> Iterator[bytes]:
-        for piece in pieces():
-            if self._stopping.is_set():
-                raise StoreAway("the edge stops", hint="the parts that were sent are gone on with after the start")
-            yield piece
-
-    def _copy_parked(self) -> bool:
-        waiting = self._journal.parked_without_copy(_PARKED_MOST)
-        held_back = self._uncopied | self._copies_refused.held_back()
-        here = (i for i in waiting if i.ulid not in held_back and self._spool.path_of(i.ulid).exists())
-        chosen = list(islice(here, self._threads))
-        for instance in chosen:
-            self._copy_one_parked(instance)
-        return bool(chosen)
-
-    def _copy_one_parked(self, instance: Instance) -> None:
-        """Copy one; where this one alone cannot be copied it stays on this disk, and the others go on."""
-        path = self._spool.path_of(instance.ulid)
-        try:
-            whole = digest(pieces_of(path))
-            sums = {"sha256": whole.sha256, "received-sha256": instance.received_sha256}
-            held = self._put(parked_key(self._edge_id, instance.ulid), lambda: pieces_of(path), whole, sums)
-        except StoreDenied:
-            raise
-        except (OSError, StoreFault) as e:
-            if isinstance(e, OSError) or self._copies_refused.refused(instance.ulid, changed_here=lambda: True):
-                self._uncopied.add(instance.ulid)
-            what, hint = (str(e), e.hint) if isinstance(e, StoreFault) else ("its file cannot be read", _DISK)
-            text = f"a parked instance stays on this disk only: {what}"
-            log(Event.UPLOAD_REFUSED, text, level=logging.ERROR, ulid=instance.ulid, hint=hint)
-            return
-        self._copies_refused.taken(instance.ulid)
-        self._journal.record_parked_copy(
-            instance.ulid, key=held.key, version_id=held.version_id, crc64nvme=held.crc64nvme
-        )
+        return _Held(self._putting.put(key, lambda: tagged_pieces(path, instance, tag), tag, metadata), original)
 
     def stop(self) -> None:
-        """Break off what is under way: a large object over a slow link may take hours, and is gone on with."""
-        self._stopping.set()
+        """Break off what is under way; see :meth:`edge.upload.putting.Putting.stop`."""
+        self._putting.stop()
 
     def close(self) -> None:
         """End the upload threads."""
         self.stop()
         self._executor.shutdown(wait=False, cancel_futures=True)
-
-
-def tagged_pieces(path: Path, instance: Instance, tag: Tag) -> Iterator[bytes]:
-    """Yield the tagged object, made from the received file."""
-    with path.open("rb") as file:
-        yield from instance.tagging(tag.edits).read_tagged(file)
-
-
-def pieces_of(path: Path) -> Iterator[bytes]:
-    """Yield a file as it is."""
-    with path.open("rb") as file:
-        yield from read_tagged(file, ())
 
 
 def _tag_again(path: Path, instance: Instance, tag: Tag) -> Tag | None:
@@ -289,13 +227,5 @@ def _tag_again(path: Path, instance: Instance, tag: Tag) -> Tag | None:
         edits, error = (), "zlib of this machine does not repeat itself"
     made = prove(path, instance, edits, error)
     if made is None:
-        raise SpoolError("the spool file is unreadable, or differs from what was received", hint=_DISK)
+        raise SpoolError("the spool file is unreadable, or differs from what was received", hint=DISK)
     return None if made.sha256 == tag.sha256 else replace(made, remade=tag.remade + 1)
-
-
-def _is(held: StoredObject, whole: _Summed) -> bool:
-    return (held.size, held.crc64nvme) == (whole.size, whole.crc64nvme)
-
-
-def _proof(held: StoredObject) -> dict[str, Any]:
-    return {"key": held.key, "version_id": held.version_id, "size": held.size, "crc64nvme": held.crc64nvme}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from edge import __version__
 from edge.commands import add_commands, retry
 from edge.config import Config, describe, load_config
-from edge.errors import EdgeError
+from edge.errors import ConfigError, EdgeError
 from edge.events import Event, configure_logging, log
 from edge.stopping import StopSignal
 
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"dicom-edge: {e}", file=sys.stderr)
         if e.hint:
             print(f"  hint: {e.hint}", file=sys.stderr)
-        return 2
+        return 2 if isinstance(e, ConfigError) else 1
     except BrokenPipeError:
         return 1
     except KeyboardInterrupt:
@@ -57,7 +57,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"dicom-edge {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(name: str, run: Callable[[argparse.Namespace], int], text: str, epilog: str = "") -> argparse.ArgumentParser:
+    def command(
+        name: str, run: Callable[[argparse.Namespace], int], text: str, epilog: str = ""
+    ) -> argparse.ArgumentParser:
         sub = commands.add_parser(
             name, help=text, description=text, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
         )
@@ -69,8 +71,8 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = command("serve", _serve, "receive, keep, index, tag, upload and announce, until told to stop")
     configured(sub)
-    sub = command("demo", _demo, "run edge, ingester and dashboard on this machine and send the sample scans",
-                  "examples:\n  dicom-edge demo\n  dicom-edge demo --once    the same, then check every byte and end")  # fmt: skip
+    demo = "examples:\n  dicom-edge demo\n  dicom-edge demo --once    the same, then check every byte and end"
+    sub = command("demo", _demo, "run edge, ingester and dashboard on this machine and send the sample scans", demo)
     sub.add_argument("--once", action="store_true", help="check the result against what went over the wire, then end")
     sub.add_argument("--dir", type=Path, help="where it keeps its data (default: .demo, or .demo-aws with --aws)")
     sub.add_argument("--data", type=Path, default=Path("dcmdata"), help="the scans to send (default: dcmdata)")
@@ -88,7 +90,9 @@ def _parser() -> argparse.ArgumentParser:
     configured(sub)
     sub.add_argument("ulid", nargs="*", help="as listed by dicom-edge parked")
     sub.add_argument("--all", action="store_true", help="everything that is parked")
-    sub = command("check-config", _check_config, "read the configuration, report every fault at once, show what is in force")
+    sub = command(
+        "check-config", _check_config, "read the configuration, report every fault at once, show what is in force"
+    )
     configured(sub)
     return parser
 

@@ -82,8 +82,9 @@ class Edge:
         try:
             self.listener.start()
         except OSError as e:
+            where = f"{self.config.scp_host} port {self.config.scp_port}"
             raise EdgeError(
-                f"cannot listen on {self.config.scp_host} port {self.config.scp_port}: {e.strerror or type(e).__name__}",
+                f"cannot listen on {where}: {e.strerror or type(e).__name__}",
                 hint="stop what listens there, or set SCP_PORT and SCP_HOST",
             ) from e
         host, port = self.listener.address

@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from edge.config import SETTINGS
+from edge.settings import SETTINGS
 
 _OURS = {setting.name for setting in SETTINGS}
 _LEAKING = ("AWS_", "BUCKETNAME", "CLOUD_", "DATABASE_", "DB_", "DICOM_", "EDGE_", "QUEUE_", "S3_", "STORE_")

@@ -341,7 +341,7 @@ class Journal(Uploads):
             raise JournalError(f"instance {ulid} is {here} and cannot become {to}")
         values = {"state": to, "moved_at": tx.at, **(columns or {})}
         assignments = ", ".join(f"{name} = ?" for name in values)
-        tx.execute(f"UPDATE instance SET {assignments} WHERE ulid = ?", *values.values(), ulid)  # our own names
+        tx.execute(f"UPDATE instance SET {assignments} WHERE ulid = ?", *values.values(), ulid)  # noqa: S608  our names
         tx.append(to, ulid, was=here, **body)
 
     def _close(self, tx: Transaction, job_id: str, reason: str, **decision: Any) -> bool:

@@ -25,7 +25,7 @@ _WAITING = (State.RECEIVED, State.INDEXED, State.TAGGED, State.UPLOADED)
 
 
 class HeartbeatStage:
-    """Post the edge's status into the outbox, at once when it changed, else every ``seconds``."""
+    """Post the edge's status into the outbox every ``seconds``."""
 
     name = "heartbeat"
 

@@ -45,7 +45,7 @@ def test_D10_a_stale_table_is_renewed_and_a_foreign_one_left():
 
 def test_D10_the_limits_of_the_statement_are_those_the_configuration_ships():
     """What the table calls shipped is what an edge without settings of its own runs with."""
-    from edge.config import SETTINGS
+    from edge.settings import SETTINGS
 
     shipped = {s.name: s.default for s in SETTINGS}
     names = {

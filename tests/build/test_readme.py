@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from edge.__main__ import main
-from edge.config import SETTINGS, settings_table
+from edge.settings import SETTINGS, settings_table
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 

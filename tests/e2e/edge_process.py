@@ -15,11 +15,13 @@ from typing import Any
 
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 from pynetdicom import AE
 from pynetdicom.association import Association
 
-from tests.association.wire import Peer
+from tests.association.wire import RELEASE_RQ, Peer, context, p_data, pdv, store_rq
 
 SECONDS = 30.0
 NOWHERE = "http://127.0.0.1:9"  # the discard port: a store that is away
@@ -30,6 +32,7 @@ class EdgeProcess:
 
     def __init__(self, folder: Path, **settings: str) -> None:
         self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
         self.log = folder / "edge.log"
         self.settings = {
             "AWS_IOT_THING_NAME": "trial-edge",
@@ -177,8 +180,10 @@ def scan(n: int = 1, *, study: str = "1.2.3", series: str = "1.2.3.1", size: int
 
 
 @contextmanager
-def associated(edge: EdgeProcess, *sop_classes: str, calling: str = "CT03", called: str = "ANY") -> Iterator[Association]:
-    """An established association, released at the end."""
+def associated(
+    edge: EdgeProcess, *sop_classes: str, calling: str = "CT03", called: str = "ANY"
+) -> Iterator[Association]:
+    """An established association of pynetdicom's SCU, released at the end."""
     entity = AE(ae_title=calling)
     for uid in sop_classes or (SecondaryCaptureImageStorage,):
         entity.add_requested_context(uid, ExplicitVRLittleEndian)
@@ -195,7 +200,38 @@ def raw_peer(edge: EdgeProcess) -> Peer:
     return Peer(SimpleNamespace(address=("127.0.0.1", edge.port)), timeout=60.0)
 
 
+def dataset_bytes(dataset: Dataset) -> bytes:
+    """The dataset as it goes on the wire in explicit VR little endian."""
+    out = DicomBytesIO()
+    out.is_little_endian, out.is_implicit_VR = True, False
+    write_dataset(out, dataset)
+    return out.getvalue()
+
+
 def send(edge: EdgeProcess, *scans: Dataset, calling: str = "CT03", called: str = "ANY") -> list[int]:
-    """Send in one association and return the statuses."""
-    with associated(edge, *{d.SOPClassUID for d in scans}, calling=calling, called=called) as association:
-        return [int(association.send_c_store(d).Status) for d in scans]
+    """Send in one association and return the statuses.
+
+    On a bare socket: pynetdicom's SCU, which other tests use, can hand an answer that comes fast to its own reactor
+    ("unexpected C-STORE service message") and then waits for it until its time-out.
+    """
+    classes = sorted({str(d.SOPClassUID) for d in scans})
+    contexts = {uid: 2 * n + 1 for n, uid in enumerate(classes)}
+    with raw_peer(edge) as peer:
+        peer.associate(
+            b"".join(context(number, uid, ExplicitVRLittleEndian) for uid, number in contexts.items()),
+            calling=calling.encode(),
+            called=called.encode(),
+        )
+        statuses = [_store(peer, contexts[str(d.SOPClassUID)], d, n) for n, d in enumerate(scans, 1)]
+        peer.send(RELEASE_RQ)
+        assert peer.read()[0] == 6
+    return statuses
+
+
+def _store(peer: Peer, number: int, d: Dataset, message_id: int) -> int:
+    command = store_rq(str(d.get("SOPInstanceUID", "")).encode(), message_id, sop_class=str(d.SOPClassUID).encode())
+    peer.send(p_data(pdv(number, 3, command)))
+    raw = dataset_bytes(d)
+    for at in range(0, len(raw), 1 << 16):
+        peer.send(p_data(pdv(number, 2 if at + (1 << 16) >= len(raw) else 0, raw[at : at + (1 << 16)])))
+    return peer.status()

@@ -43,6 +43,8 @@ def sender(tmp_path_factory):
         one = RawSender(edge)
         yield one
         assert one.verdict().faults == []
+        for word in ("SYNTHETIC", "CRASH-1", "passwd", "not found"):
+            assert word not in edge.log.read_text(), "values of a dataset or a command are in the log"
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ FILES = {
 }
 #: A store that is away, so that an object waits between tag and upload.
 AWAY = {
-    "STORE_DIR": "", "BUCKETNAME": "b", "AWS_REGION": "eu-west-1", "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+    "STORE_DIR": "", "BUCKETNAME": "bucket", "AWS_REGION": "eu-west-1", "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
     "AWS_ACCESS_KEY": "AKIAEXAMPLE", "AWS_SECRET_KEY": "very-secret-value",
 }  # fmt: skip
 #: Another zlib: Python reads this module at its start, wherever PYTHONPATH names its folder.

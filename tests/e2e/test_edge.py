@@ -11,13 +11,11 @@ from pathlib import Path
 
 import pytest
 from pydicom import dcmread
-from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import write_dataset
 
 from edge.contract.edits import read_untagged
 from edge.contract.manifest import load_manifest
 from tests.association.wire import context, p_data, pdv, store_rq
-from tests.e2e.edge_process import EdgeProcess, associated, raw_peer, running, scan, send
+from tests.e2e.edge_process import EdgeProcess, associated, dataset_bytes, raw_peer, running, scan, send
 from tests.parts import program
 
 pytestmark = pytest.mark.door("socket", "file")
@@ -25,25 +23,18 @@ pytestmark = pytest.mark.door("socket", "file")
 DCMDATA = sorted((Path(__file__).parents[2] / "dcmdata").glob("*.dcm"))
 
 
-def dataset_bytes(dataset) -> bytes:
-    """The bytes that pynetdicom puts on the wire for a dataset (explicit VR little endian)."""
-    out = DicomBytesIO()
-    out.is_little_endian, out.is_implicit_VR = True, False
-    write_dataset(out, dataset)
-    return out.getvalue()
-
-
 def test_E001_E004_E008_I1_storescu_as_typed_is_answered_success_for_each(tmp_path):
     """Debian's storescu sends dcmdata/*.dcm to any AE title and reads Success for every file; titles are recorded."""
     with running(tmp_path) as edge:
+        titles = ["-aec", "ANY_TITLE", "-aet", "CLIENT_AE"]
         done = subprocess.run(
-            [program("storescu"), "-v", "-aec", "ANY_TITLE", "-aet", "CLIENT_AE", "127.0.0.1", str(edge.port), *DCMDATA],
+            [program("storescu"), "-v", *titles, "127.0.0.1", str(edge.port), *DCMDATA],
             capture_output=True, text=True, check=True,
         )  # fmt: skip
         assert (done.stdout + done.stderr).count("Received Store Response (Success)") == len(DCMDATA)
         edge.until_states(ANNOUNCED=len(DCMDATA))
-        titles = edge.rows("SELECT DISTINCT calling_ae_title, called_ae_title FROM instance")
-        assert titles == [("CLIENT_AE", "ANY_TITLE")]
+        recorded = edge.rows("SELECT DISTINCT calling_ae_title, called_ae_title FROM instance")
+        assert recorded == [("CLIENT_AE", "ANY_TITLE")]
 
 
 def test_E006_E012_D5_P028_the_stored_object_is_tagged_and_leads_back_to_the_sent_bytes(tmp_path):
@@ -70,7 +61,9 @@ def test_E010_E013_E014_D4_keys_messages_and_manifest_name_the_generation(tmp_pa
         send(edge, scan(1), scan(2), scan(1, series="1.2.3.2"))
         edge.until_states(ANNOUNCED=3)
         (manifest,) = edge.manifests()
-        keys = sorted(p.relative_to(tmp_path / "store").as_posix() for p in (tmp_path / "store/trial-edge").rglob("*.dcm"))
+        keys = sorted(
+            p.relative_to(tmp_path / "store").as_posix() for p in (tmp_path / "store/trial-edge").rglob("*.dcm")
+        )
         job = manifest["JobId"]
         assert keys == [
             f"trial-edge/{job}/1.2.3/1.2.3.1/1.2.3.1.1.dcm",
@@ -80,7 +73,9 @@ def test_E010_E013_E014_D4_keys_messages_and_manifest_name_the_generation(tmp_pa
         assert (manifest["Type"], manifest["Status"], manifest["Direction"]) == ("manifest", "completed", "inbound")
         assert (manifest["ObjectCount"], manifest["ObjectSentCount"]) == (3, 3)
         assert (manifest["SourceAE"], manifest["DestinationAE"]) == ("CT03", "ANY")
-        kinds = [json.loads(body)["Kind"] for (body,) in edge.rows("SELECT body FROM message ORDER BY rowid", "queue.db")]
+        kinds = [
+            json.loads(body)["Kind"] for (body,) in edge.rows("SELECT body FROM message ORDER BY rowid", "queue.db")
+        ]
         assert [k for k in kinds if k != "status"] == ["incoming", "completed"]
 
 
@@ -98,7 +93,7 @@ def test_P023_P027_a_study_is_one_file_id_and_its_series_are_numbered(tmp_path):
 
 
 def test_E009_I5_an_abort_completes_nothing_and_loses_nothing(tmp_path):
-    """After an abort in mid-study the instance acknowledged is kept, and a second association adds to the generation."""
+    """After an abort in mid-study the instance acknowledged is kept; a second association adds to the generation."""
     with running(tmp_path, GENERATION_QUIET="3") as edge:
         with associated(edge) as association:
             assert association.send_c_store(scan(1)).Status == 0
@@ -175,7 +170,10 @@ def test_retry_sends_a_parked_instance_through_the_line_again(tmp_path):
         edge.until_states(PARKED=1)
         (before,) = edge.rows("SELECT moved_at FROM instance")
         assert "goes through the line again" in edge.command("retry", "--all").stdout
-        edge.until(lambda: edge.rows("SELECT moved_at FROM instance WHERE state = 'PARKED'") not in ([], [before]), "parked again")
+        edge.until(
+            lambda: edge.rows("SELECT moved_at FROM instance WHERE state = 'PARKED'") not in ([], [before]),
+            "parked again",
+        )
         refused = edge.command("retry", "01ARZ3NDEKTSV4RRFFQ69G5FAV")
         assert refused.returncode == 1
         assert "no instance" in refused.stderr
@@ -236,12 +234,13 @@ def test_E015_fault_29_a_full_disk_is_refused_with_A700_and_the_association_goes
 
 def test_fault_01_fault_03_I3_nothing_is_released_while_the_store_is_away(tmp_path):
     """With S3 refusing connections scans are acknowledged, kept and reported; the stage says why it waits."""
-    aws = {"STORE_DIR": "", "BUCKETNAME": "b", "AWS_REGION": "eu-west-1", "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
+    aws = {"STORE_DIR": "", "BUCKETNAME": "bucket", "AWS_REGION": "eu-west-1", "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
     keys = {"AWS_ACCESS_KEY": "AKIAEXAMPLE", "AWS_SECRET_KEY": "very-secret-value"}
     with running(tmp_path, RETAIN_HOURS="0", **aws, **keys) as edge:
         assert send(edge, scan(1)) == [0]
         edge.until(
-            lambda: any("stage upload" in e["text"] for e in edge.events("stage.waiting")), "the upload says that it waits"
+            lambda: any("stage upload" in e["text"] for e in edge.events("stage.waiting")),
+            "the upload says that it waits",
         )
         edge.until_states(TAGGED=1)
         assert len(list((tmp_path / "spool/in").rglob("*.dcm"))) == 1
@@ -337,7 +336,7 @@ def test_E033_D8_D9_the_edges_index_answers_as_typed(tmp_path):
 @pytest.mark.door("command")
 def test_E016_E018_fault_24_settings_are_read_and_secrets_never_shown(tmp_path):
     """check-config shows what is in force, from file and environment; a secret is only said to be set."""
-    edge = EdgeProcess(tmp_path, STORE_DIR="", BUCKETNAME="b", AWS_REGION="eu-west-1", LOGLEVEL="warning",
+    edge = EdgeProcess(tmp_path, STORE_DIR="", BUCKETNAME="bucket", AWS_REGION="eu-west-1", LOGLEVEL="warning",
                        AWS_ACCESS_KEY="AKIAEXAMPLE", AWS_SECRET_KEY="very-secret-value", THREADCOUNT="3")  # fmt: skip
     done = edge.command("check-config")
     assert done.returncode == 0, done.stderr
@@ -350,11 +349,18 @@ def test_E016_E018_fault_24_settings_are_read_and_secrets_never_shown(tmp_path):
 @pytest.mark.door("command")
 def test_E018_every_fault_of_the_configuration_is_reported_at_once(tmp_path):
     """Five mistakes give five lines and a hint, and nothing is started."""
-    edge = EdgeProcess(tmp_path, EDGE_NUMBER="", SCP_PORT="99999", THREADCOUNT="many", LOGLEVEL="LOUD", STORAGE_OOR="x")
+    wrong = {
+        "EDGE_NUMBER": "", "SCP_PORT": "99999", "SCP_HOST": "999.1.1.1", "THREADCOUNT": "many", "LOGLEVEL": "LOUD",
+        "STORAGE_OOR": "x", "BUCKETNAME": "Bad Bucket!", "QUEUE_URL": "zzz", "INDEX_URL": "garbage",
+        "AWS_ENDPOINT_URL": "http://user:very-secret@host",
+    }  # fmt: skip
+    edge = EdgeProcess(tmp_path, QUEUE_FILE="", AWS_ACCESS_KEY="only-one-of-two", **wrong)
     done = edge.command("serve")
     assert done.returncode == 2
-    for name in ("EDGE_NUMBER", "SCP_PORT", "THREADCOUNT", "LOGLEVEL", "STORAGE_OOR"):
+    for name in wrong:
         assert f"- {name} " in done.stderr
+    assert "AWS_ACCESS_KEY and AWS_SECRET_KEY go together" in done.stderr  # found although others could not be read
+    assert "very-secret" not in done.stderr + done.stdout
     assert not (tmp_path / "spool").exists()
 
 
@@ -363,7 +369,7 @@ def test_a_second_edge_on_one_spool_and_a_strangers_spool_are_refused(tmp_path):
     """Both refusals name the cause and the way out, and the first edge goes on."""
     with running(tmp_path) as edge:
         second = edge.command("serve")
-        assert second.returncode == 2
+        assert second.returncode == 1
         assert "another edge is running" in second.stderr
         edge.settings["EDGE_NUMBER"] = "8"
         stranger = edge.command("serve")
@@ -466,7 +472,7 @@ def test_I3_a_released_scan_that_the_store_lost_is_taken_again_from_its_sender(t
 
 
 def test_I6_what_others_left_in_the_spool_and_an_unreadable_file_stop_no_start(tmp_path):
-    """A note beside the shards, a folder in tmp and a scan that cannot be read: the edge starts, and serves the rest."""
+    """A note beside the shards, a folder in tmp and a scan that cannot be read: the edge starts and serves."""
     with running(tmp_path) as edge:
         send(edge, scan(1))
         edge.until_states(ANNOUNCED=1)
@@ -481,3 +487,15 @@ def test_I6_what_others_left_in_the_spool_and_an_unreadable_file_stop_no_start(t
         edge.start()
         assert send(edge, scan(2)) == [0]
         edge.until_states(ANNOUNCED=2)
+
+
+@pytest.mark.door("command")
+def test_a_port_that_is_taken_is_named_with_the_way_out(tmp_path):
+    """`serve` on a busy port ends with status 1, the port, the reason and the settings to change; no traceback."""
+    with running(tmp_path / "one") as first:
+        second = EdgeProcess(tmp_path / "two", SCP_PORT=str(first.port))
+        done = second.command("serve")
+        assert done.returncode == 1
+        assert f"cannot listen on 127.0.0.1 port {first.port}" in done.stderr
+        assert "SCP_PORT" in done.stderr
+        assert "Traceback" not in done.stderr

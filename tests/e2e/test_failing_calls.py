@@ -1,5 +1,7 @@
 """System calls that fail under the real edge, by strace: never Success without durability, and all heals afterwards."""
 
+from contextlib import contextmanager
+
 import pytest
 
 from tests.crash.box import alive
@@ -39,13 +41,10 @@ def test_I1_D1_fault_29_a_call_that_fails_on_the_way_in_is_answered_0xA700_never
         held = {"1.2.1.0"}
         for n, (call, which, error) in enumerate(FAULTS, 1):
             uid, log = f"1.2.1.{n}", LogSince(edge)
-            with sender.associated() as peer:
-                # The shard is made, and the thread of this association is the newest.
-                assert sender.store(peer, f"{uid}.9") == 0
-                edge.until(sender.at_rest, "nobody makes threads now")
-                newest = str(threads(edge.process.pid)[-1])
+            with _associated(sender) as (peer, thread):
+                assert sender.store(peer, f"{uid}.9") == 0  # the shard of this moment is made
                 inject = f"inject={call}:error={error}:when={which}"
-                with strace("-p", newest, "-o", str(tmp_path / "trace"), "-e", f"trace={call}", "-e", inject):
+                with strace("-p", str(thread), "-o", str(tmp_path / "trace"), "-e", f"trace={call}", "-e", inject):
                     status = sender.store(peer, uid)
                 assert "(INJECTED)" in (tmp_path / "trace").read_text(), f"{call} {which} was not called"
                 assert status == 0xA700, f"{call} {which} {error}"
@@ -73,6 +72,19 @@ def test_I1_D3_a_journal_whose_flush_fails_loses_nothing_and_goes_on(tmp_path, e
             assert edge.rows("SELECT count(*) FROM instance") == [(1,)]
         assert alive(edge.process.pid)
         assert sender.verdict().faults == []
+
+
+@contextmanager
+def _associated(sender):
+    """An association and the id of its thread: the one that came with it, alone."""
+    for _ in range(20):
+        before = set(threads(sender.edge.process.pid))
+        with sender.associated() as peer:
+            new = set(threads(sender.edge.process.pid)) - before
+            if len(new) == 1:
+                yield peer, new.pop()
+                return
+    raise AssertionError("the edge keeps making threads")
 
 
 def _names(edge) -> set[str]:

@@ -356,7 +356,7 @@ def test_fetch_names_several_and_gives_a_parked_one_by_its_ulid(tmp_path):
 
 def test_I3_rejected_before_its_copy_was_made_it_is_copied_first(tmp_path):
     """With the store away a parked instance is rejected: it stays here until the store is back and holds the copy."""
-    aws = {"STORE_DIR": "", "BUCKETNAME": "b", "AWS_REGION": "eu-west-1", "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
+    aws = {"STORE_DIR": "", "BUCKETNAME": "bucket", "AWS_REGION": "eu-west-1", "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
     keys = {"AWS_ACCESS_KEY": "AKIAEXAMPLE", "AWS_SECRET_KEY": "very-secret-value"}
     with running(tmp_path, RETAIN_HOURS="0") as edge:
         edge.stop()  # at its very first start an edge asks the store what it knows; from now on that is away

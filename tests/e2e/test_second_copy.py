@@ -19,7 +19,7 @@ pytestmark = pytest.mark.door("socket", "command", "file")
 
 SHM = Path("/dev/shm")  # another file system than that of the tests' folders, on every Linux
 AWAY = {
-    "STORE_DIR": "", "BUCKETNAME": "b", "AWS_REGION": "eu-west-1", "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+    "STORE_DIR": "", "BUCKETNAME": "bucket", "AWS_REGION": "eu-west-1", "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
     "AWS_ACCESS_KEY": "AKIAEXAMPLE", "AWS_SECRET_KEY": "very-secret-value",
 }  # fmt: skip
 

@@ -1,6 +1,6 @@
 """A line of instances that wait for their upload, made without a sender; and stores that fail as told."""
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -99,7 +99,7 @@ class Told:
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
         self.fault: Callable[[str], EdgeError | None] = lambda _: None
-        self.tried: list[str] = []
+        self.tried: deque[str] = deque()
         self.taken: Counter[str] = Counter()
 
     def put(

@@ -1,11 +1,12 @@
 """System calls that fail under the real edge, by strace: never Success without durability, and all heals afterwards."""
 
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from tests.crash.box import alive
-from tests.crash.syscall_kill import strace, threads
+from tests.crash.syscall_kill import strace
 from tests.e2e.edge_process import running
 from tests.e2e.raw_sender import LogSince, RawSender
 from tests.parts import program
@@ -78,13 +79,17 @@ def test_I1_D3_a_journal_whose_flush_fails_loses_nothing_and_goes_on(tmp_path, e
 def _associated(sender):
     """An association and the id of its thread: the one that came with it, alone."""
     for _ in range(20):
-        before = set(threads(sender.edge.process.pid))
+        before = _threads(sender.edge)
         with sender.associated() as peer:
-            new = set(threads(sender.edge.process.pid)) - before
+            new = _threads(sender.edge) - before
             if len(new) == 1:
                 yield peer, new.pop()
                 return
     raise AssertionError("the edge keeps making threads")
+
+
+def _threads(edge) -> set[int]:
+    return {int(path.name) for path in Path(f"/proc/{edge.process.pid}/task").iterdir()}
 
 
 def _names(edge) -> set[str]:

@@ -1,5 +1,6 @@
 """One message's dataset on its way: into the sink, or read and forgotten; nothing of it is parsed (design D1)."""
 
+import logging
 from typing import Any, Protocol
 
 from edge.association.command import Status
@@ -80,7 +81,7 @@ class Stored:
                 f"dataset longer than {self._limit} bytes",
                 "raise MAX_OBJECT_MB if objects this long are meant",
             )
-            log(Event.STORE_REFUSED, text, level=30, hint=hint, **self._fields())
+            log(Event.STORE_REFUSED, text, level=logging.WARNING, hint=hint, **self._fields())
             return
         try:
             self._incoming.write(data)
@@ -97,7 +98,7 @@ class Stored:
             except Exception as e:  # noqa: BLE001 the door, as above; commit itself ended the instance
                 self._refuse(e)
             else:
-                log(Event.STORE_KEPT, "kept", level=10, ulid=ulid, size=self.size, **self._fields())
+                log(Event.STORE_KEPT, "kept", level=logging.DEBUG, ulid=ulid, size=self.size, **self._fields())
                 return Status.SUCCESS, ""
         return Status.OUT_OF_RESOURCES, self._refused
 
@@ -110,10 +111,10 @@ class Stored:
     def _refuse(self, e: Exception) -> None:
         self._refused = _NO_RESOURCES
         if isinstance(e, OutOfResources):
-            log(Event.STORE_REFUSED, str(e), level=30, hint=e.hint, **self._fields())
+            log(Event.STORE_REFUSED, str(e), level=logging.WARNING, hint=e.hint, **self._fields())
         else:
             text, hint = "the sink failed, the instance was refused", "report this log line"
-            log(Event.HANDLER_FAILED, text, level=40, exc=e, hint=hint, **self._fields())
+            log(Event.HANDLER_FAILED, text, level=logging.ERROR, exc=e, hint=hint, **self._fields())
 
     def _fields(self) -> dict[str, Any]:
         return {

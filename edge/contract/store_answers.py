@@ -10,8 +10,8 @@ _NETWORK = "nothing is lost, the upload goes on when the link is back: check net
 _BUSY = "nothing to do: the store asks to wait, and the upload goes on by itself"
 _RIGHTS = (
     "the key may not do this: the role needs s3:PutObject, s3:GetObject, s3:AbortMultipartUpload and "
-    "s3:ListMultipartUploadParts on its prefixes, s3:ListBucket, and kms:GenerateDataKey and kms:Decrypt on the bucket's"
-    " key"
+    "s3:ListMultipartUploadParts on its prefixes, s3:ListBucket, and kms:GenerateDataKey and kms:Decrypt on the"
+    " bucket's key"
 )
 _CHANGED = "bytes changed on the way or on disk: the object was not stored; if it happens again, check disk and link"
 

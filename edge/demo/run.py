@@ -53,6 +53,7 @@ def run_demo(place: Place, *, data: Path, port: int, dashboard_port: int, once: 
 def _start(processes: Processes, place: Place, port: int, dashboard_port: int) -> tuple[str, int]:
     folders = place.folders
     place.prepare(processes)
+    _register(processes, folders)
     listening = folders.spool / "run" / "listening.json"
     listening.unlink(missing_ok=True)
     say(f"starting the edge (its data: {folders.root}, its log: {folders.logs / 'edge.log'}) …")
@@ -83,6 +84,15 @@ def _start(processes: Processes, place: Place, port: int, dashboard_port: int) -
     processes.wait("dashboard", lambda: answers(f"http://127.0.0.1:{dashboard_port}/health"))
     found = json.loads(listening.read_text())
     return str(found["host"]), int(found["port"])
+
+
+def _register(processes: Processes, folders: Folders) -> None:
+    """Make the cloud's tables, and have it give the edge its number (1), as an operator would."""
+    first_time = not folders.database.exists()
+    environ = {"DATABASE_URL": folders.database_url}
+    processes.run("migrate", python("cloud", "migrate"), environ)
+    if first_time:
+        processes.run("register-edge", python("cloud", "register-edge", EDGE_ID), environ)
 
 
 def _course(

@@ -1,5 +1,6 @@
 """The pool of parse workers: hostile datasets are read in bounded processes, never in the edge itself (D5)."""
 
+import logging
 import os
 import queue
 import subprocess
@@ -58,7 +59,7 @@ class ParsePool:
             except WorkerDied as e:
                 worker.kill()
                 worker = None
-                log(Event.WORKER_DIED, str(e), level=30, function=function)
+                log(Event.WORKER_DIED, str(e), level=logging.WARNING, function=function)
                 raise
         finally:
             self._slots.put(worker)

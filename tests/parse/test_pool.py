@@ -105,10 +105,11 @@ def test_D5_a_memory_bomb_kills_the_worker_only(make_pool: Make, caplog: pytest.
     assert first not in workers()
 
 
-def test_D5_endless_recursion_kills_the_worker_only(pool: ParsePool) -> None:
+def test_D5_endless_recursion_kills_the_worker_only(pool: ParsePool, tmp_path: Path) -> None:
     """What nests without end is told as WorkerDied and the worker replaced."""
+    (tmp_path / "deep.toml").write_text("a = " + "[" * 100_000)
     with pytest.raises(WorkerDied, match="RecursionError"):
-        pool.call(ENVELOPE, text="[" * 100_000)
+        pool.call("edge.config:load_config", environ={"DICOM_EDGE_CONFIG": str(tmp_path / "deep.toml")})
     assert pool.call(ECHO, uid="1.2") == "1.2"
 
 

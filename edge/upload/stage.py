@@ -22,6 +22,7 @@ from edge.events import Event, log
 from edge.journal.journal import Journal
 from edge.journal.rows import Instance, Tag
 from edge.spool.spool import Spool
+from edge.spool.trouble import read_fault
 from edge.tag.proof import prove
 from edge.upload.parked import DISK, ParkedCopies
 from edge.upload.putting import Putting, pieces_of, proof_of, tagged_pieces
@@ -144,7 +145,9 @@ class UploadStage:
             if original is not None and digest(pieces_of(path)).sha256 != original.sha256:
                 return True
             return digest(tagged_pieces(path, instance, instance.tag)).sha256 != instance.tag.sha256
-        except (OSError, ValueError, EdgeError):
+        except OSError as e:
+            return not read_fault(e).transient  # a machine that is short of something proves nothing
+        except (ValueError, EdgeError):
             return True
 
     def _tell(self, outcomes: Sequence[tuple[Instance, _Outcome | _Parked]]) -> None:
@@ -183,8 +186,10 @@ class UploadStage:
             instance.sop_instance_uid,
         )
         path = self._spool.path_of(instance.ulid)
-        if not path.exists():
-            raise SpoolError("the spool file is missing", hint="look for it in torn/ and in a backup, then retry")
+        try:
+            path.stat()
+        except OSError as e:
+            raise read_fault(e) from e
         original = None
         if tag.original is not None:
             original = self._putting.put(

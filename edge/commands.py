@@ -81,7 +81,6 @@ def add_commands(command: AddCommand, configured: Callable[[argparse.ArgumentPar
     sub.add_argument("--as-received", action="store_true", help="the sender's exact dataset, without our tag")
     sub.add_argument("--output", type=Path, metavar="FILE", help="where to write it (default: its UID in this folder)")
 
-
     sub = command("restore", _restore, "make a lost or damaged journal again from the store", _RESTORE_EXAMPLES)
     configured(sub)
     sub.add_argument("--new", action="store_true", help="do not ask the store: nothing was ever uploaded by this edge")

@@ -140,7 +140,7 @@ def verify_objects(reader: ObjectReader, manifest: Manifest, threads: int) -> No
         raise ObjectFault(
             f"{len(problems)} of {len(objects)} announced objects are not in the store as announced;"
             f" the first: {first.key} {first.words}",
-            hint="the edge still has them for RETAIN_HOURS after it announced them: there, dicom-edge fetch gives them back;"
+            hint="the edge has them for RETAIN_HOURS after it announced them: dicom-edge fetch gives them back there;"
             " see what removed or replaced the objects",
         )
 

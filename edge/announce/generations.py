@@ -69,8 +69,10 @@ class CloseStage:
         closed = [g for g in quiet if self._journal.close_generation(g.job_id, "quiet")]  # an operator may be faster
         for generation in closed:
             log(
-                Event.GENERATION_CLOSED, "a generation was closed after quiet",
-                job_id=generation.job_id, instances=generation.instances,
+                Event.GENERATION_CLOSED,
+                "a generation was closed after quiet",
+                job_id=generation.job_id,
+                instances=generation.instances,
             )
         return bool(closed)
 
@@ -122,8 +124,12 @@ class ManifestStage:
 
     def _put(self, key: str, raw: bytes, sha256: str) -> StoredObject:
         return self._store().put(
-            key, lambda: iter((raw,)), size=len(raw), crc64nvme=digest((raw,)).crc64nvme,
-            metadata={"sha256": sha256}, content_type="application/json",
+            key,
+            lambda: iter((raw,)),
+            size=len(raw),
+            crc64nvme=digest((raw,)).crc64nvme,
+            metadata={"sha256": sha256},
+            content_type="application/json",
         )
 
 

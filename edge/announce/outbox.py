@@ -24,8 +24,11 @@ class SendStage:
         waiting = self._journal.unsent_messages()
         for message in waiting:
             envelope = Envelope(
-                kind=Kind(message.kind), edge_id=self._edge_id, message_id=message.message_id,
-                sent_at=message.made_at, body=message.body,
+                kind=Kind(message.kind),
+                edge_id=self._edge_id,
+                message_id=message.message_id,
+                sent_at=message.made_at,
+                body=message.body,
             )
             queue_id = self._queue().send(envelope.to_json())
             self._journal.record_sent(message, queue_id)

@@ -46,19 +46,35 @@ class Journal(Uploads):
                     "INSERT OR IGNORE INTO instance (ulid, state, sop_class_uid, sop_instance_uid,"
                     " transfer_syntax_uid, calling_ae_title, called_ae_title, association_id, received_at, size,"
                     " dataset_offset, received_sha256, moved_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    r.ulid, State.RECEIVED, r.request.sop_class_uid, r.request.sop_instance_uid,
-                    r.request.transfer_syntax_uid, r.request.calling_ae_title, r.request.called_ae_title,
-                    r.request.association_id, r.record.received_at, r.size, r.dataset_offset, r.record.sha256, tx.at,
+                    r.ulid,
+                    State.RECEIVED,
+                    r.request.sop_class_uid,
+                    r.request.sop_instance_uid,
+                    r.request.transfer_syntax_uid,
+                    r.request.calling_ae_title,
+                    r.request.called_ae_title,
+                    r.request.association_id,
+                    r.record.received_at,
+                    r.size,
+                    r.dataset_offset,
+                    r.record.sha256,
+                    tx.at,
                 )
                 if cursor.rowcount:
                     new += 1
                     tx.append(
-                        State.RECEIVED, r.ulid,
-                        sop_instance_uid=r.request.sop_instance_uid, sop_class_uid=r.request.sop_class_uid,
-                        transfer_syntax_uid=r.request.transfer_syntax_uid, peer=r.request.peer,
-                        calling_ae_title=r.request.calling_ae_title, called_ae_title=r.request.called_ae_title,
-                        association_id=r.request.association_id, received_at=r.record.received_at,
-                        length=r.record.length, sha256=r.record.sha256,
+                        State.RECEIVED,
+                        r.ulid,
+                        sop_instance_uid=r.request.sop_instance_uid,
+                        sop_class_uid=r.request.sop_class_uid,
+                        transfer_syntax_uid=r.request.transfer_syntax_uid,
+                        peer=r.request.peer,
+                        calling_ae_title=r.request.calling_ae_title,
+                        called_ae_title=r.request.called_ae_title,
+                        association_id=r.request.association_id,
+                        received_at=r.record.received_at,
+                        length=r.record.length,
+                        sha256=r.record.sha256,
                     )
         return new
 
@@ -73,8 +89,13 @@ class Journal(Uploads):
         rows = self.query(
             "SELECT * FROM instance WHERE sop_instance_uid = ? AND received_sha256 = ? AND transfer_syntax_uid = ?"
             " AND ulid <> ? AND state NOT IN (?, ?, ?) ORDER BY ulid",
-            instance.sop_instance_uid, instance.received_sha256, instance.transfer_syntax_uid,
-            instance.ulid, State.RECEIVED, State.DUPLICATE, State.REJECTED,  # sent again, it is judged again (I6)
+            instance.sop_instance_uid,
+            instance.received_sha256,
+            instance.transfer_syntax_uid,
+            instance.ulid,
+            State.RECEIVED,
+            State.DUPLICATE,
+            State.REJECTED,  # sent again, it is judged again (I6)
         )
         return [instance_row(row) for row in rows]
 
@@ -84,8 +105,14 @@ class Journal(Uploads):
             "SELECT * FROM instance WHERE sop_instance_uid = ? AND ulid <> ?"
             " AND (received_sha256 <> ? OR transfer_syntax_uid <> ?)"
             " AND state NOT IN (?, ?, ?, ?) ORDER BY ulid LIMIT 1",
-            instance.sop_instance_uid, instance.ulid, instance.received_sha256, instance.transfer_syntax_uid,
-            State.RECEIVED, State.DUPLICATE, State.PARKED, State.REJECTED,
+            instance.sop_instance_uid,
+            instance.ulid,
+            instance.received_sha256,
+            instance.transfer_syntax_uid,
+            State.RECEIVED,
+            State.DUPLICATE,
+            State.PARKED,
+            State.REJECTED,
         )
         return instance_row(rows[0]) if rows else None
 
@@ -111,9 +138,13 @@ class Journal(Uploads):
         """
         with self.transaction() as tx:
             size = tx.execute("SELECT size FROM instance WHERE ulid = ?", ulid).fetchone()["size"]
-            row = None if alone else tx.execute(
-                "SELECT * FROM generation WHERE study_instance_uid = ? AND closed_at IS NULL", study_instance_uid
-            ).fetchone()
+            row = (
+                None
+                if alone
+                else tx.execute(
+                    "SELECT * FROM generation WHERE study_instance_uid = ? AND closed_at IS NULL", study_instance_uid
+                ).fetchone()
+            )
             if row and (row["instances"] >= most_instances or row["bytes"] + size > most_bytes):
                 self._close(tx, row["job_id"], "full")
                 row = None
@@ -124,7 +155,11 @@ class Journal(Uploads):
                 tx.execute(
                     "INSERT INTO generation (job_id, study_instance_uid, opened_at, closed_at, close_reason)"
                     " VALUES (?, ?, ?, ?, ?)",
-                    job_id, study_instance_uid, tx.at, tx.at if alone else None, alone,
+                    job_id,
+                    study_instance_uid,
+                    tx.at,
+                    tx.at if alone else None,
+                    alone,
                 )
                 tx.append("GENERATION_OPENED", None, job_id=job_id, study_instance_uid=study_instance_uid)
                 if alone:
@@ -135,12 +170,18 @@ class Journal(Uploads):
                 "UPDATE generation SET instances = instances + 1, bytes = bytes + ? WHERE job_id = ?", size, job_id
             )
             self._move(
-                tx, ulid, State.INDEXED,
+                tx,
+                ulid,
+                State.INDEXED,
                 columns={
-                    "study_instance_uid": study_instance_uid, "series_instance_uid": series_instance_uid,
-                    "job_id": job_id, "attributes": json.dumps(attributes),
+                    "study_instance_uid": study_instance_uid,
+                    "series_instance_uid": series_instance_uid,
+                    "job_id": job_id,
+                    "attributes": json.dumps(attributes),
                 },
-                study_instance_uid=study_instance_uid, series_instance_uid=series_instance_uid, job_id=job_id,
+                study_instance_uid=study_instance_uid,
+                series_instance_uid=series_instance_uid,
+                job_id=job_id,
             )
             found = tx.execute("SELECT * FROM generation WHERE job_id = ?", job_id).fetchone()
         return generation_row(found, opened=opened)
@@ -167,9 +208,7 @@ class Journal(Uploads):
             last = tx.execute("SELECT max(scan_id) AS last FROM scan_id WHERE file_id = ?", number).fetchone()["last"]
             scan = (last or 0) + 1
             tx.execute("INSERT INTO scan_id VALUES (?, ?, ?)", number, series_instance_uid, scan)
-            tx.append(
-                "SCAN_ID_ISSUED", None, file_id=number, scan_id=scan, series_instance_uid=series_instance_uid
-            )
+            tx.append("SCAN_ID_ISSUED", None, file_id=number, scan_id=scan, series_instance_uid=series_instance_uid)
             return Atriuid(number, scan)
 
     def record_tag_inputs(self, ulid: str, atriuid: Atriuid, inputs: dict[str, Any]) -> dict[str, Any]:
@@ -180,7 +219,10 @@ class Journal(Uploads):
                 return dict(json.loads(row["tag_inputs"]))
             tx.execute(
                 "UPDATE instance SET tag_inputs = ?, file_id = ?, scan_id = ? WHERE ulid = ?",
-                json.dumps(inputs), atriuid.file_id, atriuid.scan_id, ulid,
+                json.dumps(inputs),
+                atriuid.file_id,
+                atriuid.scan_id,
+                ulid,
             )
             tx.append("TAG_INPUTS", ulid, atriuid=str(atriuid), inputs=inputs)
         return inputs
@@ -195,7 +237,9 @@ class Journal(Uploads):
         with self.transaction() as tx:
             done = tx.execute(
                 "UPDATE instance SET tag = ? WHERE ulid = ? AND state = ?",
-                json.dumps(tag.to_json()), ulid, State.TAGGED,
+                json.dumps(tag.to_json()),
+                ulid,
+                State.TAGGED,
             )
             if not done.rowcount:
                 raise JournalError(f"instance {ulid} is not {State.TAGGED}: its digests stay")
@@ -250,7 +294,9 @@ class Journal(Uploads):
                 return
             done = tx.execute(
                 "UPDATE outbox SET sent_at = ?, queue_id = ? WHERE message_id = ? AND sent_at IS NULL",
-                tx.at, queue_id, message.message_id,
+                tx.at,
+                queue_id,
+                message.message_id,
             )
             if not done.rowcount:
                 return
@@ -273,9 +319,7 @@ class Journal(Uploads):
     def record_parked(self, ulid: str, reason: str, hint: str) -> None:
         """Put the instance beside the line; neither text carries patient data."""
         with self.transaction() as tx:
-            self._move(
-                tx, ulid, State.PARKED, columns={"reason": reason, "hint": hint}, reason=reason, hint=hint
-            )
+            self._move(tx, ulid, State.PARKED, columns={"reason": reason, "hint": hint}, reason=reason, hint=hint)
 
     def record_retried(self, ulid: str) -> None:
         """Send a parked instance through the line again; raises JournalError if it is not parked."""
@@ -295,7 +339,9 @@ class Journal(Uploads):
         with self.transaction() as tx:
             tx.execute(
                 "UPDATE instance SET sop_class_uid = ?, sop_instance_uid = ? WHERE ulid = ?",
-                sop_class_uid, sop_instance_uid, ulid,
+                sop_class_uid,
+                sop_instance_uid,
+                ulid,
             )
             tx.append("UIDS_OF_DATASET", ulid, sop_class_uid=sop_class_uid, sop_instance_uid=sop_instance_uid)
 
@@ -309,7 +355,9 @@ class Journal(Uploads):
         with self.transaction() as tx:
             done = tx.execute(
                 "UPDATE instance SET stored = ? WHERE ulid = ? AND state = ? AND stored IS NULL",
-                json.dumps(proof), ulid, State.REJECTED,
+                json.dumps(proof),
+                ulid,
+                State.REJECTED,
             )
             if done.rowcount:
                 tx.append("REJECTED_RELEASED", ulid, **proof)
@@ -347,7 +395,9 @@ class Journal(Uploads):
     def _close(self, tx: Transaction, job_id: str, reason: str, **decision: Any) -> bool:
         done = tx.execute(
             "UPDATE generation SET closed_at = ?, close_reason = ? WHERE job_id = ? AND closed_at IS NULL",
-            tx.at, reason, job_id,
+            tx.at,
+            reason,
+            job_id,
         )
         if done.rowcount:
             tx.append("GENERATION_CLOSED", None, job_id=job_id, reason=reason, **decision)

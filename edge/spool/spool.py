@@ -134,12 +134,19 @@ class Spool(Shelf):
         except OSError as e:
             # The disk is in trouble: the file stays where it is, the edge goes on with what can be read.
             log(
-                Event.TORN, f"a spool file that cannot be believed could not be moved: {why}", level=logging.ERROR,
-                ulid=ulid, error=type(e).__name__, hint="look at the kernel's log for the disk of SPOOL_DIR",
+                Event.TORN,
+                f"a spool file that cannot be believed could not be moved: {why}",
+                level=logging.ERROR,
+                ulid=ulid,
+                error=type(e).__name__,
+                hint="look at the kernel's log for the disk of SPOOL_DIR",
             )
             return
         log(
-            Event.TORN, f"a spool file was put aside into torn/: {why}", level=logging.ERROR, ulid=ulid,
+            Event.TORN,
+            f"a spool file was put aside into torn/: {why}",
+            level=logging.ERROR,
+            ulid=ulid,
             hint="it may be an instance that was never acknowledged; keep it and compare with the sender",
         )
 

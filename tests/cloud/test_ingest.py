@@ -575,7 +575,13 @@ def test_E030_an_s3_event_shows_what_no_manifest_lists(database, store):
 def test_E031_an_object_that_is_no_dicom_is_skipped_and_logged(database, store, caplog):
     """Manifests, parked objects and anything without .dcm are passed over with a line in the log, and never fail."""
     copy = "journal/demo-edge1/20260304T050607.000000Z.db.gz"
-    keys = ["manifests/demo-edge1/x.json", "parked/demo-edge1/x.dcm", "results/job-output-manifest.json", copy, "notes.txt"]
+    keys = [
+        "manifests/demo-edge1/x.json",
+        "parked/demo-edge1/x.dcm",
+        "results/job-output-manifest.json",
+        copy,
+        "notes.txt",
+    ]
     with caplog.at_level("INFO", "dicom-cloud"):
         Ingester(database.engine, store).handle(s3_notice(*keys))
         Ingester(database.engine, store).handle('{"Service": "Amazon S3", "Event": "s3:TestEvent"}')

@@ -117,9 +117,7 @@ def judge(box, tap):
     assert check(evidence, book(lines), settled=True, may_park=True).faults == []
     on_the_wire = {(entry.sop_instance_uid, entry.sha256) for entry in answered}
     assert {file.pair for file in evidence.files if file.whole} == on_the_wire
-    uploaded = {
-        (row["sop_instance_uid"], received_sha256(evidence.objects, o)) for row, o in evidence.stored()
-    }
+    uploaded = {(row["sop_instance_uid"], received_sha256(evidence.objects, o)) for row, o in evidence.stored()}
     parked = {(r["sop_instance_uid"], r["received_sha256"]) for r in evidence.instances if r["state"] == "PARKED"}
     assert uploaded | parked == on_the_wire
     return evidence

@@ -8,6 +8,7 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 
 from edge.association.sink import StoreRequest
+from edge.contract.local_store import DirectoryStore
 from edge.contract.states import State
 from edge.errors import IndexAway, IndexFault
 from edge.index.rows import IndexRow
@@ -17,7 +18,6 @@ from edge.journal.journal import Journal
 from edge.parse.pool import ParsePool
 from edge.spool.arrival import Received
 from edge.spool.spool import Spool, SpoolSettings
-from edge.contract.local_store import DirectoryStore
 from tests.e2e.edge_process import scan
 
 

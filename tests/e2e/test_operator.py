@@ -77,7 +77,7 @@ def test_D4_parked_show_tells_everything_but_the_patient(tmp_path):
         assert "Zebedee" not in everything
         assert "4711" not in everything
         assert edge.command("parked").stdout == edge.command("parked", "list").stdout
-        assert edge.command("parked", "show", NOBODY).returncode == 2
+        assert edge.command("parked", "show", NOBODY).returncode == 1
 
 
 def test_D4_I2_an_accepted_conflict_goes_on_alone_and_overwrites_nothing(tmp_path):
@@ -311,7 +311,7 @@ def test_fetch_gives_back_what_was_sent_from_disk_and_from_the_store(tmp_path):
             assert "Zebedee" not in done.stdout
         assert instance.sha256 in tagged.stdout
         again = edge.command("fetch", "1.2.3.1.1", "--output", str(tmp_path / "a.dcm"))
-        assert (again.returncode, "already" in again.stderr) == (2, True)
+        assert (again.returncode, "already" in again.stderr) == (1, True)
 
 
 def test_fetch_writes_nothing_that_is_not_proved(tmp_path):
@@ -327,7 +327,7 @@ def test_fetch_writes_nothing_that_is_not_proved(tmp_path):
         stored.write_bytes(stored.read_bytes()[:-1] + b"\xff")
         for way in ((), ("--as-received",)):
             done = edge.command("fetch", "1.2.3.1.1", "--output", str(tmp_path / "b.dcm"), *way)
-            assert done.returncode == 2
+            assert done.returncode == 1
             assert done.stderr.count("SHA-256 is not the recorded one") == 2, done.stderr
         assert not [p for p in tmp_path.iterdir() if "b.dcm" in p.name]
 
@@ -339,7 +339,7 @@ def test_fetch_names_several_and_gives_a_parked_one_by_its_ulid(tmp_path):
         send(edge, scan(1))
         edge.until_states(ANNOUNCED=1, PARKED=1, DUPLICATE=1)
         done = edge.command("fetch", "1.2.3.1.1")
-        assert done.returncode == 2
+        assert done.returncode == 1
         assert "2 instances have this SOP Instance UID" in done.stderr
         assert ulid in done.stderr
         untagged = edge.command("fetch", ulid)
@@ -351,7 +351,7 @@ def test_fetch_names_several_and_gives_a_parked_one_by_its_ulid(tmp_path):
         ((duplicate,),) = edge.rows("SELECT ulid FROM instance WHERE state = 'DUPLICATE'")
         done = edge.command("fetch", duplicate, "--as-received", "--output", str(tmp_path / "q.dcm"))
         assert (tmp_path / "q.dcm").read_bytes().endswith(dataset_bytes(scan(1))), done.stderr
-        assert edge.command("fetch", "9.9.9").returncode == 2
+        assert edge.command("fetch", "9.9.9").returncode == 1
 
 
 def test_I3_rejected_before_its_copy_was_made_it_is_copied_first(tmp_path):
@@ -400,5 +400,5 @@ def test_a_user_who_may_not_is_told_whose_command_it_is(tmp_path):
         done = subprocess.run(
             [sys.executable, "-c", AS_NOBODY], env=edge.environ, capture_output=True, text=True, timeout=60, check=False
         )
-        assert done.returncode == 2, done.stderr
+        assert done.returncode == 1, done.stderr
         assert "sudo -u USER" in done.stderr

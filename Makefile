@@ -6,11 +6,12 @@ VENV ?= .venv
 MINISTACK_VENV ?= .venv-ministack
 PYTHON_IN = $(VENV)/bin/python
 
-# TIER=quick: the unmarked tests. TIER=full: those marked `full`. Nothing: all of them.
+# TIER=quick: the unmarked tests. TIER=full: those marked `full`. Nothing: all of them. Several files at once, because
+# most tests wait for a process; -n 0 in PYTEST_ARGS runs one after the other.
 TIER ?= all
-TIER_quick = -m "not full"
-TIER_full = -m full
-TIER_all =
+TIER_quick = -m "not full" -n 4 --dist loadfile
+TIER_full = -m full -n 2 --dist loadfile
+TIER_all = -n 2 --dist loadfile
 PYTEST_ARGS ?=
 
 # ONCE=1 sends, checks and exits. DEMO=aws runs on the local AWS. A busy port is moved with PORT=, DASHBOARD_PORT= or

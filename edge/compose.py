@@ -163,11 +163,16 @@ class Line:
         return done
 
     def _upload_stage(self) -> UploadStage:
-        config = self.config
-        threads = config.threadcount or min(8, 2 * (os.cpu_count() or 1))
         return UploadStage(
-            journal=self.journal, spool=self.spool, store=self._store, edge_id=config.edge_id, threads=threads
+            journal=self.journal,
+            spool=self.spool,
+            store=self._store,
+            edge_id=self.config.edge_id,
+            threads=self._store_threads(),
         )
+
+    def _store_threads(self) -> int:
+        return self.config.threadcount or min(8, 2 * (os.cpu_count() or 1))
 
     def _release_stage(self) -> ReleaseStage:
         config = self.config
@@ -177,6 +182,7 @@ class Line:
             store=self._store,
             retain=timedelta(hours=config.retain_hours),
             low_bytes=config.storage_throttle * MB,
+            threads=self._store_threads(),
         )
 
     def _build_flow(self) -> Flow:

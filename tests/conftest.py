@@ -46,10 +46,13 @@ class Unrun:
         terminalreporter.section("not run here")
         for nodeid, reason in sorted(self.reasons.items()):
             terminalreporter.line(f"{nodeid}: {reason}")
-        terminalreporter.line(
-            f"{len(self.reasons)} could not run; found {self.tiers['quick']} quick and {self.tiers['full']} full, "
-            f"{self.left_out} of them left out by the chosen tier or selection"
-        )
+        line = f"{len(self.reasons)} could not run"
+        if self.tiers:  # where several processes run tests, each has collected them, and this one has not
+            line += (
+                f"; found {self.tiers['quick']} quick and {self.tiers['full']} full, "
+                f"{self.left_out} of them left out by the chosen tier or selection"
+            )
+        terminalreporter.line(line)
         if self.reasons and os.environ.get("CI") == "true":
             terminalreporter.line("CI=true: a part that is missing fails the run", red=True)
 

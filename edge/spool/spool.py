@@ -13,7 +13,7 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from edge.association.sink import StoreRequest
@@ -27,6 +27,7 @@ from edge.spool.ulid import UlidSource
 
 MIN_FREE_INODES = 64
 MAX_THROTTLE = 1.0  # seconds a store
+_TELL_LOW_EVERY = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +55,7 @@ class Spool(Shelf):
     ) -> None:
         super().__init__(settings.root)
         self._pause = pause
+        self._told_low: datetime | None = None
         self.mirror = Mirror(settings.mirror, settings.reserve_bytes) if settings.mirror is not None else None
         self._settings = settings
         self._on_received = on_received
@@ -69,6 +71,7 @@ class Spool(Shelf):
         """Begin one instance; raises OutOfResources below the reserve or when the spool cannot take files."""
         free = self._check_space()
         if free < self._settings.throttle_bytes:
+            self._tell_low(free)
             self._pause(self._throttle(free))
         ulid = self._ulids.next()
         final = self.path_of(ulid)
@@ -91,6 +94,19 @@ class Spool(Shelf):
     def free_bytes(self) -> int:
         """Return the bytes that are free for us on the spool's disk."""
         return shutil.disk_usage(self.root).free
+
+    def _tell_low(self, free: int) -> None:
+        now = self._now()
+        if self._told_low is None or now - self._told_low >= _TELL_LOW_EVERY:
+            self._told_low = now
+            log(
+                Event.SPOOL_LOW,
+                "little room on the spool's disk: each store waits up to a second",
+                level=logging.WARNING,
+                free_bytes=free,
+                throttle_bytes=self._settings.throttle_bytes,
+                hint="see why the upload does not keep up (dicom-edge status), or free space on SPOOL_DIR",
+            )
 
     def _throttle(self, free: int) -> float:
         """Return the seconds to wait: none at the throttle mark, MAX_THROTTLE at the reserve (E015)."""

@@ -499,3 +499,13 @@ def test_a_port_that_is_taken_is_named_with_the_way_out(tmp_path):
         assert f"cannot listen on 127.0.0.1 port {first.port}" in done.stderr
         assert "SCP_PORT" in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_E015_a_disk_that_runs_low_slows_stores_and_says_so(tmp_path):
+    """Below STORAGE_THROTTLE a store takes longer and is still Success; the log names the cause and what to look at."""
+    with running(tmp_path, STORAGE_THROTTLE="100000000", STORAGE_OOR="1") as edge:
+        began = time.monotonic()
+        assert send(edge, scan(1)) == [0]
+        assert time.monotonic() - began > 0.3
+        (told,) = edge.events("spool.low")
+        assert "dicom-edge status" in told["hint"]

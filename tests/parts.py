@@ -13,6 +13,7 @@ import pytest
 PACKAGES = {
     "chromium": "chromium",
     "dcmconv": "dcmtk",
+    "dcmdump": "dcmtk",
     "e2fsck": "e2fsprogs",
     "echoscu": "dcmtk",
     "faketime": "faketime",

@@ -81,7 +81,7 @@ def test_fault_06_incoming_and_completed_in_any_order(database, store, turned):
     assert database.one("SELECT count(*) FROM ahlijob") == 2
 
 
-def test_E040_E041_E042_one_queued_job_a_series_with_its_prefixes(database, store):
+def test_E040_E041_E042_fault_13_one_queued_job_a_series_with_its_prefixes(database, store):
     """Each series of a generation gets one job of status 1 whose locations are prefixes with the slash at their end."""
     sent = FakeEdge(store=store).announce(two_series(), datastore_id="d" * 32)
     Ingester(database.engine, store).handle(sent.completed)

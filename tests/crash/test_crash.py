@@ -86,7 +86,7 @@ def test_I1_I3_I4_a_kill_at_every_system_call_loses_nothing(tmp_path, nursery):
 
 
 @pytest.mark.timeout(300)
-def test_I1_two_power_cuts_lose_nothing(tmp_path, nursery, uml):
+def test_fault_05_I1_two_power_cuts_lose_nothing(tmp_path, nursery, uml):
     """A guest with a real ext4 loses its power twice: what was acknowledged is on its disk."""
     judge(power_cut.cut_the_edge(tmp_path, nursery, count=2, per_boot=2, seed=SEED), set())
 

@@ -509,3 +509,15 @@ def test_E015_a_disk_that_runs_low_slows_stores_and_says_so(tmp_path):
         assert time.monotonic() - began > 0.3
         (told,) = edge.events("spool.low")
         assert "dicom-edge status" in told["hint"]
+
+
+def test_D2_E008_a_spool_file_is_a_part_10_file_that_an_operator_can_open(tmp_path):
+    """Pydicom and dcmdump open what lies in the spool; it names sender and receiver, and holds the dataset as sent."""
+    with running(tmp_path) as edge:
+        send(edge, scan(1), calling="MR_WARD_2", called="TRIAL")
+        edge.until_states(ANNOUNCED=1)
+        (path,) = (tmp_path / "spool/in").rglob("*.dcm")
+        meta = dcmread(path).file_meta
+        assert (meta.SendingApplicationEntityTitle, meta.ReceivingApplicationEntityTitle) == ("MR_WARD_2", "TRIAL")
+        assert path.read_bytes().endswith(dataset_bytes(scan(1)))
+        assert subprocess.run([program("dcmdump"), "-q", str(path)], capture_output=True, check=False).returncode == 0

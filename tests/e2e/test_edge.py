@@ -521,3 +521,16 @@ def test_D2_E008_a_spool_file_is_a_part_10_file_that_an_operator_can_open(tmp_pa
         assert (meta.SendingApplicationEntityTitle, meta.ReceivingApplicationEntityTitle) == ("MR_WARD_2", "TRIAL")
         assert path.read_bytes().endswith(dataset_bytes(scan(1)))
         assert subprocess.run([program("dcmdump"), "-q", str(path)], capture_output=True, check=False).returncode == 0
+
+
+def test_D4_a_generation_is_full_by_files_or_by_bytes(tmp_path):
+    """Seven scans of one study at most three, or one MB, to a generation: none is over its limit, none is lost."""
+    with running(tmp_path / "files", GENERATION_FILES="3") as edge:
+        send(edge, *[scan(n) for n in range(1, 8)])
+        edge.until_states(ANNOUNCED=7)
+        assert sorted(len(m["Instances"]) for m in edge.manifests()) == [1, 3, 3]
+    with running(tmp_path / "bytes", GENERATION_MB="1") as edge:
+        send(edge, *[scan(n, size=640) for n in range(1, 5)])  # 410 kB each
+        edge.until_states(ANNOUNCED=4)
+        assert [len(m["Instances"]) for m in edge.manifests()] == [2, 2]
+        assert {m["CloseReason"] for m in edge.manifests()} == {"full", "quiet"}

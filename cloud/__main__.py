@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -158,6 +158,15 @@ def _parser() -> argparse.ArgumentParser:
         settings=RedriveSettings,
         more=REDRIVE,
     )
+    orphans = add(
+        "orphans",
+        _orphans,
+        "list objects that S3 told of and no manifest listed, with what their headers say",
+        "STORE_DIR=store dicom-cloud orphans --older-than 60",
+        settings=IngestSettings,
+        more="Only the first bytes of each are read, and nothing is changed. The edge is named by the key's first part.",
+    )
+    orphans.add_argument("--older-than", type=int, default=60, metavar="MINUTES", help="seen so long ago (default: 60)")
     redrive.add_argument("--list", action="store_true", help="only show them, never their text")
     return parser
 
@@ -347,6 +356,30 @@ def _redrive(arguments: argparse.Namespace) -> int:
     queue.close()
     print(f"{moved} messages put back into the queue")
     log(Event.REDRIVEN, "messages that were given up were put back", count=moved)
+    return 0
+
+
+def _orphans(arguments: argparse.Namespace) -> int:
+    from cloud.compose import open_reader
+    from cloud.orphans import find_orphans
+
+    settings = load_settings(IngestSettings, arguments.config)
+    configure_logging(settings.LOGLEVEL)
+    engine = open_engine(database_url(settings), read_only=True)
+    before = datetime.now(UTC) - timedelta(minutes=arguments.older_than)
+    count = 0
+    for orphan in find_orphans(engine, open_reader(settings), before=before):
+        count += 1
+        print(
+            f"s3://{orphan.bucket}/{printable(orphan.key)}  {orphan.size} bytes, seen {orphan.seen_at:%Y-%m-%d %H:%M} UTC"
+        )
+        print(f"    {orphan.what}")
+        if orphan.sop_instance_uid:
+            print(f"    instance {printable(orphan.sop_instance_uid)} of class {printable(orphan.sop_class_uid)}")
+        if not orphan.sop_class_uid:
+            log(Event.OBJECT_SKIPPED, f"an object in no manifest: {orphan.what}", key=orphan.key)
+    engine.dispose()
+    print(f"{count} objects that no manifest lists, older than {arguments.older_than} minutes")
     return 0
 
 

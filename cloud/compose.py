@@ -2,6 +2,7 @@
 
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
@@ -14,6 +15,9 @@ from edge.contract.local_queue import LocalQueue
 from edge.contract.local_store import DirectoryStore
 from edge.contract.queue import Queue
 from edge.contract.store import ObjectReader
+
+if TYPE_CHECKING:
+    from cloud.store import S3Reader
 
 
 def open_ingester(settings: IngestSettings) -> Ingester:
@@ -28,7 +32,7 @@ def build_ingester(settings: IngestSettings, engine: sa.Engine, reader: ObjectRe
     )
 
 
-def open_reader(settings: IngestSettings) -> ObjectReader:
+def open_reader(settings: IngestSettings) -> "S3Reader | DirectoryStore":
     """Return S3 or its twin on disk."""
     if settings.STORE_DIR is not None:
         return DirectoryStore(settings.STORE_DIR)

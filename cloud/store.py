@@ -78,6 +78,20 @@ class S3Reader:
             with contextlib.closing(answer["Body"]) as body:
                 yield from body.iter_chunks(CHUNK)
 
+    def read_start(self, key: str, most: int) -> bytes:
+        """Return the first ``most`` bytes by a ranged read; raises KeyError if nothing is held."""
+        with self._told_plainly("read"):
+            try:
+                answer = self._client.get_object(**self._where(key, None), Range=f"bytes=0-{most - 1}")
+            except ClientError as e:
+                if _is_missing(e):
+                    raise KeyError(key) from e
+                if e.response.get("Error", {}).get("Code") == "InvalidRange":
+                    return b""  # an empty object has no first byte
+                raise
+            with contextlib.closing(answer["Body"]) as body:
+                return bytes(body.read(most))
+
     def list(self, prefix: str) -> Iterator[str]:
         """See :meth:`edge.contract.store.ObjectReader.list`."""
         with self._told_plainly("list"):

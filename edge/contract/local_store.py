@@ -91,6 +91,13 @@ class DirectoryStore:
         with _told_plainly("read", self._root):
             yield from _pieces(self._path(key))
 
+    def read_start(self, key: str, most: int) -> bytes:
+        """Return the first ``most`` bytes of an object; raises KeyError if nothing is held."""
+        if self.head(key) is None:
+            raise KeyError(key)
+        with _told_plainly("read", self._root), self._path(key).open("rb") as file:
+            return file.read(most)
+
     def list(self, prefix: str) -> Iterator[str]:
         """See :meth:`edge.contract.store.ObjectReader.list`; in S3's order, by the bytes of the whole key."""
         with _told_plainly("list", self._root):

@@ -164,7 +164,7 @@ def _parser() -> argparse.ArgumentParser:
         "list objects that S3 told of and no manifest listed, with what their headers say",
         "STORE_DIR=store dicom-cloud orphans --older-than 60",
         settings=IngestSettings,
-        more="Only the first bytes of each are read, and nothing is changed. The edge is named by the key's first part.",
+        more="Only the first bytes of each are read, and nothing is changed. The key begins with the edge's name.",
     )
     orphans.add_argument("--older-than", type=int, default=60, metavar="MINUTES", help="seen so long ago (default: 60)")
     redrive.add_argument("--list", action="store_true", help="only show them, never their text")
@@ -370,9 +370,8 @@ def _orphans(arguments: argparse.Namespace) -> int:
     count = 0
     for orphan in find_orphans(engine, open_reader(settings), before=before):
         count += 1
-        print(
-            f"s3://{orphan.bucket}/{printable(orphan.key)}  {orphan.size} bytes, seen {orphan.seen_at:%Y-%m-%d %H:%M} UTC"
-        )
+        print(f"s3://{orphan.bucket}/{printable(orphan.key)}")
+        print(f"    {orphan.size} bytes, seen {orphan.seen_at:%Y-%m-%d %H:%M} UTC")
         print(f"    {orphan.what}")
         if orphan.sop_instance_uid:
             print(f"    instance {printable(orphan.sop_instance_uid)} of class {printable(orphan.sop_class_uid)}")

@@ -106,6 +106,38 @@ class Questions(Ledger):
         )
         return [instance_row(row) for row in rows]
 
+    def find_twins(self, instance: Instance) -> list[Instance]:
+        """Return the instances already settled with the same UID, syntax and digest, oldest first (D4)."""
+        rows = self.query(
+            "SELECT * FROM instance WHERE sop_instance_uid = ? AND received_sha256 = ? AND transfer_syntax_uid = ?"
+            " AND ulid <> ? AND state NOT IN (?, ?, ?) ORDER BY ulid",
+            instance.sop_instance_uid,
+            instance.received_sha256,
+            instance.transfer_syntax_uid,
+            instance.ulid,
+            State.RECEIVED,
+            State.DUPLICATE,
+            State.REJECTED,  # sent again, it is judged again (I6)
+        )
+        return [instance_row(row) for row in rows]
+
+    def find_rival(self, instance: Instance) -> Instance | None:
+        """Return the instance that already stands in the line with the same UID and another digest (D4)."""
+        rows = self.query(
+            "SELECT * FROM instance WHERE sop_instance_uid = ? AND ulid <> ?"
+            " AND (received_sha256 <> ? OR transfer_syntax_uid <> ?)"
+            " AND state NOT IN (?, ?, ?, ?) ORDER BY ulid LIMIT 1",
+            instance.sop_instance_uid,
+            instance.ulid,
+            instance.received_sha256,
+            instance.transfer_syntax_uid,
+            State.RECEIVED,
+            State.DUPLICATE,
+            State.PARKED,
+            State.REJECTED,
+        )
+        return instance_row(rows[0]) if rows else None
+
     def parked(self, most: int = 1000) -> list[Instance]:
         """Return the parked instances, newest first."""
         rows = self.query("SELECT * FROM instance WHERE state = ? ORDER BY moved_at DESC LIMIT ?", State.PARKED, most)

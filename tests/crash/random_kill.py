@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,12 +36,20 @@ class Tally:
 
 
 def kill_at_random(
-    folder: Path, nursery: Nursery, *, kills: int, seed: int, longest: float = 4.0, more: tuple[str, ...] = ()
+    folder: Path,
+    nursery: Nursery,
+    *,
+    kills: int,
+    seed: int,
+    longest: float = 4.0,
+    more: tuple[str, ...] = (),
+    until: Set[str] = frozenset(),
 ) -> Tally:
     """Kill ``kills`` times, 0 to ``longest`` seconds after a start (recovery included, early more often), and judge.
 
     Each kill is judged on what it left, before the next start touches it; at the end everything once more, settled,
-    and recovery a second time, which must change nothing. ``more`` is told to the senders.
+    and recovery a second time, which must change nothing. ``more`` is told to the senders. Where a state of ``until``
+    was not met by then, up to twice as many kills follow: how long each lasts depends on the machine.
     """
     rng = random.Random(seed)
     box = Box(nursery, folder / "box")
@@ -53,7 +62,7 @@ def kill_at_random(
     try:
         box.start()
         _await_acks(ledgers, 1)
-        for _ in range(kills):
+        while tally.kills < kills or (until - set(tally.states) and tally.kills < 3 * kills):
             time.sleep(rng.random() ** 2 * longest)  # the random moment itself
             box.kill()
             tally.kills += 1

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Set
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,7 +43,7 @@ def kill_at_random(
     seed: int,
     longest: float = 4.0,
     more: tuple[str, ...] = (),
-    until: Set[str] = frozenset(),
+    until: AbstractSet[str] = frozenset(),
 ) -> Tally:
     """Kill ``kills`` times, 0 to ``longest`` seconds after a start (recovery included, early more often), and judge.
 

@@ -4,12 +4,11 @@
 id; control and bidi characters are escaped by JSON.
 """
 
-import json
 import logging
-import sys
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
+
+from edge.contract.loglines import write_lines
 
 LOGGER = logging.getLogger("dicom-cloud")
 
@@ -38,39 +37,9 @@ class Event(StrEnum):
     PAGE_FAILED = "dashboard.failed"
 
 
-class JsonFormatter(logging.Formatter):
-    """One JSON object a line."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the line; of an exception only its type and places, because its text may quote a dataset."""
-        line: dict[str, Any] = {
-            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname,
-            "event": getattr(record, "event", record.name),
-            "text": record.getMessage(),
-            **getattr(record, "fields", {}),
-        }
-        if record.exc_info and record.exc_info[0] is not None:
-            line["exception"] = record.exc_info[0].__name__
-            line["trace"] = _places(record)
-        return json.dumps(line, default=str)
-
-
-def _places(record: logging.LogRecord) -> list[str]:
-    places = []
-    tb = record.exc_info[2] if record.exc_info else None
-    while tb is not None:
-        places.append(f"{tb.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{tb.tb_lineno}")
-        tb = tb.tb_next
-    return places
-
-
 def configure_logging(level: str) -> None:
     """Send JSON lines to standard error at ``level``; libraries speak from WARNING on."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter())
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
-    LOGGER.setLevel(level)
+    write_lines(LOGGER, level)
 
 
 def log(event: Event, text: str, *, level: int = logging.INFO, exc: BaseException | None = None, **fields: Any) -> None:

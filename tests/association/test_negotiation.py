@@ -13,7 +13,7 @@ from pynetdicom.sop_class import _STORAGE_CLASSES, Verification
 
 from edge.association.admission import Rejection
 from edge.association.negotiation import is_storage
-from edge.events import JsonFormatter
+from edge.contract.loglines import JsonFormatter
 from edge.spool import part10
 from tests.association.memory_sink import MemorySink
 from tests.association.wire import (

@@ -1,12 +1,12 @@
 """The cloud side's tool: ``dicom-cloud`` or ``python -m cloud``."""
 
 import argparse
+import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -15,16 +15,22 @@ from cloud.config import (
     CommonSettings,
     DashboardSettings,
     DatabaseSettings,
+    HealthImagingSettings,
+    ImageSetsSettings,
     IngestSettings,
     PollSettings,
     RedriveSettings,
     database_url,
     load_settings,
 )
+from cloud.console import open_index, printable
 from cloud.db.engine import open_engine
+from cloud.db.faults import fault_of
 from cloud.db.migrate import migrate
-from cloud.errors import RedriveRefused, RegistrationRefused
+from cloud.errors import RegistrationRefused
 from cloud.events import Event, configure_logging, log
+from cloud.imagesets import commands as image_sets
+from cloud.imports.commands import add_commands as add_import_commands
 from edge.contract.errors import EdgeError
 
 EXAMPLES = """examples:
@@ -32,6 +38,8 @@ EXAMPLES = """examples:
   dicom-cloud migrate                                 make or update the tables
   dicom-cloud register-edge lab1 --site "Lab One"     give an edge its number
   STORE_DIR=store QUEUE_FILE=up.queue dicom-cloud ingest
+  dicom-cloud import                                  into AWS HealthImaging, what is queued
+  dicom-cloud imports                                 what became of each series
   dicom-cloud dashboard                               http://127.0.0.1:8042/
   dicom-cloud delete-study 1.2.840.113619.2.1
   STORE_DIR=store dicom-cloud rebuild                 make the index again, from the store alone
@@ -45,11 +53,18 @@ it again with --into-existing. What the store does not tell: studies that were d
 imports had come is not known, each series is queued for import; the number of an edge that never announced anything is
 not known, so see EDGE_NUMBER of such boxes before the next register-edge.
 """
+ACCEPT = """The others of the generation are indexed and imported; those that are missing, or lie there with other
+bytes, are listed as held until the same scans come again. Nothing in the store is changed. See first what removed them.
+"""
 REDRIVE = """Mend the cause first; the dashboard's page of errors names it. Beyond one machine the dead-letter queue is
 SQS's own, and so is the way back: aws sqs start-message-move-task --source-arn ARN-OF-THE-DEAD-LETTER-QUEUE (or "Start
 DLQ redrive" in the console).
 """
-SAY_SECONDS = 2.0  # between two lines of progress
+HEALTHIMAGING = """Real clients talk to it: boto3 with endpoint_url and Config(inject_host_prefix=False), the AWS CLI
+with --endpoint-url and AWS_DISABLE_HOST_PREFIX_INJECTION=true. It listens on loopback and asks nobody who he is.
+S3 credentials come from boto3's chain. What is documented of the service and what is guessed: ASSUMPTIONS.md of
+cloud/local_healthimaging.
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -57,19 +72,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     command: Callable[[argparse.Namespace], int] = arguments.command
     try:
-        return command(arguments)
+        status = command(arguments)
+        sys.stdout.flush()  # here, and not on the way out of Python
+        return status
     except EdgeError as e:
         print(f"dicom-cloud: {e}", file=sys.stderr)
         if e.hint:
             print(f"  {e.hint}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # whoever read what is printed has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the last flush complains as well
+        return 1
     except KeyboardInterrupt:
         print("dicom-cloud: stopped; what was done stands", file=sys.stderr)
         return 130
     except sa.exc.SQLAlchemyError as e:
-        # The driver's own text may quote a row or the address with its password.
-        print(f"dicom-cloud: the database refused or does not answer ({type(e).__name__})", file=sys.stderr)
-        print("  see DATABASE_URL; a new or older database needs: dicom-cloud migrate", file=sys.stderr)
+        what, hint = fault_of(e)
+        print(f"dicom-cloud: {what} ({type(e).__name__})\n  {hint}", file=sys.stderr)
         return 1
 
 
@@ -139,6 +158,15 @@ def _parser() -> argparse.ArgumentParser:
         "dicom-cloud delete-study 1.2.840.113619.2.1",
     )
     delete.add_argument("uid", metavar="UID", help="its StudyInstanceUID")
+    accept = add(
+        "accept",
+        _accept,
+        "take over a generation without the objects that the store does not hold as announced",
+        "STORE_DIR=store dicom-cloud accept 3f1c2a44-9d55-4c0e-8f6b-0a4f6d1c2b7e",
+        settings=IngestSettings,
+        more=ACCEPT,
+    )
+    accept.add_argument("job", metavar="JOBID", help="the generation's uuid, as the dashboard shows it")
     rebuild = add(
         "rebuild",
         _rebuild,
@@ -168,6 +196,27 @@ def _parser() -> argparse.ArgumentParser:
     )
     orphans.add_argument("--older-than", type=int, default=60, metavar="MINUTES", help="seen so long ago (default: 60)")
     redrive.add_argument("--list", action="store_true", help="only show them, never their text")
+    healthimaging = add(
+        "healthimaging",
+        _healthimaging,
+        "serve a local HealthImaging on this machine, until stopped; the twin, not the service",
+        "STORE_DIR=store dicom-cloud healthimaging serve",
+        settings=HealthImagingSettings,
+        more=HEALTHIMAGING,
+    )
+    healthimaging.add_argument("action", choices=["serve"], help="what to do")
+    add_import_commands(add)
+    imaging = commands.add_parser(
+        "image-sets",
+        help="import into HealthImaging, fetch every frame back, verify it, export, clean up",
+        description=image_sets.INTRODUCTION,
+        epilog=f"{_settings_text(ImageSetsSettings)}\n\n{image_sets.EXAMPLES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    image_sets.add_commands(imaging)
+    from cloud.pipeline.commands import add_commands
+
+    add_commands(commands)
     return parser
 
 
@@ -177,14 +226,8 @@ def _settings_text(model: type[CommonSettings]) -> str:
     return "\n".join(["settings:", *lines])
 
 
-def _engine(arguments: argparse.Namespace, *, read_only: bool = False) -> sa.Engine:
-    settings = load_settings(DatabaseSettings, arguments.config)
-    configure_logging(settings.LOGLEVEL)
-    return open_engine(database_url(settings), read_only=read_only)
-
-
 def _migrate(arguments: argparse.Namespace) -> int:
-    engine = _engine(arguments)
+    engine = open_index(arguments.config)
     print(f"the index is at step {migrate(engine)}")
     engine.dispose()
     return 0
@@ -210,11 +253,11 @@ def _ingest(arguments: argparse.Namespace) -> int:
 
 def _dashboard(arguments: argparse.Namespace) -> int:
     from cloud.dashboard.app import build_app
-    from cloud.dashboard.serve import bind, serve
+    from cloud.serving import bind, serve
 
     settings = load_settings(DashboardSettings, arguments.config)
     configure_logging(settings.LOGLEVEL)
-    listener = bind(settings.DASHBOARD_HOST, settings.DASHBOARD_PORT)
+    listener = bind(settings.DASHBOARD_HOST, settings.DASHBOARD_PORT, what="the dashboard", setting="DASHBOARD_PORT")
     engine = open_engine(database_url(settings), read_only=True)
     serve(build_app(engine), listener, lambda address: print(f"dashboard: {address}", flush=True))
     engine.dispose()
@@ -224,7 +267,7 @@ def _dashboard(arguments: argparse.Namespace) -> int:
 def _status(arguments: argparse.Namespace) -> int:
     from cloud.dashboard.figures import load_overview
 
-    engine = _engine(arguments, read_only=True)
+    engine = open_index(arguments.config, read_only=True)
     with engine.connect() as connection:
         overview = load_overview(connection, datetime.now(UTC))
     engine.dispose()
@@ -245,7 +288,7 @@ def _status(arguments: argparse.Namespace) -> int:
 def _list_edges(arguments: argparse.Namespace) -> int:
     from cloud.fleet import list_edges
 
-    engine = _engine(arguments, read_only=True)
+    engine = open_index(arguments.config, read_only=True)
     with engine.connect() as connection:
         edges = list_edges(connection)
     engine.dispose()
@@ -263,10 +306,12 @@ def _register_edge(arguments: argparse.Namespace) -> int:
 
     if arguments.site is not None and not arguments.site.isprintable():
         raise RegistrationRefused("the site holds characters that cannot be printed")
-    engine = _engine(arguments)
-    with engine.begin() as connection:
-        number = register_edge(connection, arguments.name, arguments.site, datetime.now(UTC), again=arguments.again)
-    engine.dispose()
+    engine = open_index(arguments.config)
+    try:
+        with engine.begin() as connection:
+            number = register_edge(connection, arguments.name, arguments.site, datetime.now(UTC), again=arguments.again)
+    finally:
+        engine.dispose()
     print(f"AWS_IOT_THING_NAME={arguments.name}\nEDGE_NUMBER={number}")
     if arguments.site:
         print(f"SITE={arguments.site}")
@@ -277,7 +322,7 @@ def _register_edge(arguments: argparse.Namespace) -> int:
 def _delete_study(arguments: argparse.Namespace) -> int:
     from cloud.studies import delete_study
 
-    engine = _engine(arguments)
+    engine = open_index(arguments.config)
     with engine.begin() as connection:
         gone = delete_study(connection, arguments.uid)
     engine.dispose()
@@ -291,100 +336,37 @@ def _delete_study(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _accept(arguments: argparse.Namespace) -> int:
+    from cloud import upkeep
+
+    return upkeep.accept(arguments)
+
+
 def _rebuild(arguments: argparse.Namespace) -> int:
-    from cloud.compose import open_reader
-    from cloud.rebuild import Progress, Rebuilt, rebuild_index, require_empty
+    from cloud import upkeep
 
-    settings = load_settings(IngestSettings, arguments.config)
-    # A line of the log for each generation would hide what is said here; asked for, it comes.
-    configure_logging(settings.LOGLEVEL if "LOGLEVEL" in settings.model_fields_set else "ERROR")
-    engine = open_engine(database_url(settings))
-    migrate(engine)
-    if not arguments.into_existing:
-        require_empty(engine)
-    said = time.monotonic()
-
-    def say(p: Progress) -> None:
-        nonlocal said
-        if p.done == p.of or time.monotonic() - said >= SAY_SECONDS:
-            said = time.monotonic()
-            print(f"{p.step}: {p.done} of {p.of} manifests", file=sys.stderr, flush=True)
-
-    done: Rebuilt | None = None
-    try:
-        done = rebuild_index(
-            engine,
-            open_reader(settings),
-            bucket=settings.BUCKETNAME,
-            threads=settings.VERIFY_THREADS,
-            on_progress=say,
-        )
-    finally:
-        engine.dispose()
-        if done is None:
-            print("cut off; what was written stands: run it again with --into-existing", file=sys.stderr)
-    print(f"taken over: {done.written} generations, {done.instances} instances ({done.held} more held as conflicts)")
-    if done.repeated:
-        print(f"in the index already: {done.repeated} generations")
-    if done.problems:
-        print(f"\nNOT taken over: {len(done.problems)} objects under manifests/", file=sys.stderr)
-        for problem in done.problems:
-            print(f"{printable(problem.key)}\n  {problem.reason}\n  {problem.hint}", file=sys.stderr)
-        print("\nmend them and run it again with --into-existing", file=sys.stderr)
-    log(Event.REBUILT, "the index was made from the store", written=done.written, problems=len(done.problems))
-    return 1 if done.problems else 0
+    return upkeep.rebuild(arguments)
 
 
 def _redrive(arguments: argparse.Namespace) -> int:
-    from edge.contract.local_queue import LocalQueue
+    from cloud import upkeep
 
-    settings = load_settings(RedriveSettings, arguments.config)
-    configure_logging(settings.LOGLEVEL)
-    if settings.QUEUE_FILE is None:
-        raise RedriveRefused(
-            "SQS moves its dead messages itself",
-            hint="aws sqs start-message-move-task --source-arn ARN-OF-THE-DEAD-LETTER-QUEUE",
-        )
-    if not settings.QUEUE_FILE.is_file():
-        raise RedriveRefused(f"there is no queue {settings.QUEUE_FILE}", hint="see QUEUE_FILE")
-    queue = LocalQueue(settings.QUEUE_FILE)
-    if arguments.list:
-        for letter in queue.dead_letters():
-            print(f"{letter.message_id}  {letter.reason}")
-        return 0
-    moved = queue.redrive()
-    queue.close()
-    print(f"{moved} messages put back into the queue")
-    log(Event.REDRIVEN, "messages that were given up were put back", count=moved)
-    return 0
+    return upkeep.redrive(arguments)
 
 
 def _orphans(arguments: argparse.Namespace) -> int:
-    from cloud.compose import open_reader
-    from cloud.orphans import find_orphans
+    from cloud import upkeep
 
-    settings = load_settings(IngestSettings, arguments.config)
+    return upkeep.orphans(arguments)
+
+
+def _healthimaging(arguments: argparse.Namespace) -> int:
+    from cloud.local_healthimaging.serve import run_server
+
+    settings = load_settings(HealthImagingSettings, arguments.config)
     configure_logging(settings.LOGLEVEL)
-    engine = open_engine(database_url(settings), read_only=True)
-    before = datetime.now(UTC) - timedelta(minutes=arguments.older_than)
-    count = 0
-    for orphan in find_orphans(engine, open_reader(settings), before=before):
-        count += 1
-        print(f"s3://{orphan.bucket}/{printable(orphan.key)}")
-        print(f"    {orphan.size} bytes, seen {orphan.seen_at:%Y-%m-%d %H:%M} UTC")
-        print(f"    {orphan.what}")
-        if orphan.sop_instance_uid:
-            print(f"    instance {printable(orphan.sop_instance_uid)} of class {printable(orphan.sop_class_uid)}")
-        if not orphan.sop_class_uid:
-            log(Event.OBJECT_SKIPPED, f"an object in no manifest: {orphan.what}", key=orphan.key)
-    engine.dispose()
-    print(f"{count} objects that no manifest lists, older than {arguments.older_than} minutes")
+    run_server(settings, lambda address: print(f"healthimaging: {address}", flush=True))
     return 0
-
-
-def printable(text: str) -> str:
-    """Return text from a device as a terminal may show it: nothing in it steers the terminal."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
 if __name__ == "__main__":

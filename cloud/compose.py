@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from cloud.config import IngestSettings, PollSettings, database_url
+from cloud.config import DatabaseSettings, ImportSettings, IngestSettings, PollSettings, database_url
 from cloud.db.engine import open_engine
 from cloud.ingest.ingest import Ingester
 from cloud.ingest.poll import Poller
@@ -17,18 +17,29 @@ from edge.contract.queue import Queue
 from edge.contract.store import ObjectReader
 
 if TYPE_CHECKING:
+    from cloud.imports.run import Processor
     from cloud.store import S3Reader
 
 
 def open_ingester(settings: IngestSettings) -> Ingester:
     """Return the ingester that the settings describe."""
-    return build_ingester(settings, open_engine(database_url(settings)), open_reader(settings))
+    return build_ingester(settings, open_index(settings), open_reader(settings))
+
+
+def open_index(settings: DatabaseSettings, *, read_only: bool = False) -> sa.Engine:
+    """Return an engine that outlives a rotation of the database's secret."""
+    return open_engine(database_url(settings), read_only=read_only, renew=lambda: database_url(settings))
 
 
 def build_ingester(settings: IngestSettings, engine: sa.Engine, reader: ObjectReader) -> Ingester:
     """Return the ingester over parts that are open already."""
     return Ingester(
-        engine, reader, receipt_sender(settings), bucket=settings.BUCKETNAME, threads=settings.VERIFY_THREADS
+        engine,
+        reader,
+        receipt_sender(settings),
+        bucket=settings.BUCKETNAME,
+        threads=settings.VERIFY_THREADS,
+        imports=settings.AHLI_ENABLED,
     )
 
 
@@ -64,6 +75,35 @@ def open_poller(settings: PollSettings, engine: sa.Engine, stop: threading.Event
 
     handle = build_ingester(settings, engine, reader).handle
     return Poller(open_queue(settings), handle, stop, ready=ready)
+
+
+def open_processor(settings: ImportSettings, engine: sa.Engine | None = None) -> "Processor":
+    """Return the processor of imports that the settings describe."""
+    from datetime import timedelta
+
+    from cloud.imports.run import ImportRules, Processor
+    from cloud.imports.service import HealthImaging, open_client
+
+    rules = ImportRules(
+        concurrent=settings.AHLI_CONCURRENT_IMPORTS,
+        datastore_id=settings.AHLI_DATASTORE_ID,
+        poll=timedelta(seconds=settings.IMPORT_POLL_SECONDS),
+    )
+    client = open_client(settings.AWS_REGION, settings.AHLI_ENDPOINT)
+    return Processor(
+        engine if engine is not None else open_index(settings),
+        open_reader(settings),
+        HealthImaging(client, role_arn=settings.AHLI_ROLE_ARN or ""),
+        rules,
+        send=receipt_sender(settings),
+    )
+
+
+def open_events(settings: ImportSettings) -> Queue | None:
+    """Return the queue of HealthImaging's events; None if none is configured, which costs time only."""
+    if settings.IMPORT_EVENTS_FILE is not None:
+        return LocalQueue(settings.IMPORT_EVENTS_FILE)
+    return _sqs(settings, settings.IMPORT_EVENTS_URL) if settings.IMPORT_EVENTS_URL is not None else None
 
 
 def edge_queue_path(folder: Path, edge_id: str) -> Path:

@@ -17,6 +17,7 @@ from cloud.db import models as m
 HEAD_BYTES = 64 << 10
 _LONG = (b"OB", b"OW", b"UN", b"SQ", b"UT")
 _PREAMBLE = 128
+_HELD = m.instanceconflict
 
 
 class StartReader(Protocol):
@@ -44,7 +45,7 @@ def find_orphans(engine: sa.Engine, reader: StartReader, *, before: datetime) ->
     """Yield what was seen before that time and is in no manifest still, oldest first, with what its header says."""
     with engine.connect() as connection:
         rows = connection.execute(
-            sa.select(m.unannounced).where(m.unannounced.c.seenat < before).order_by(m.unannounced.c.seenat)
+            sa.select(m.unannounced).where(is_orphan(before)).order_by(m.unannounced.c.seenat)
         ).all()
     for row in rows:
         try:
@@ -52,7 +53,7 @@ def find_orphans(engine: sa.Engine, reader: StartReader, *, before: datetime) ->
         except KeyError:
             meta, what = None, "it is no longer in the store"
         else:
-            what = "a DICOM file that no manifest lists" if meta else "not DICOM: skipped"
+            what = "not DICOM: skipped" if meta is None else "a DICOM file that no manifest lists"
         yield Orphan(
             bucket=row.bucket,
             key=row.key,
@@ -63,6 +64,16 @@ def find_orphans(engine: sa.Engine, reader: StartReader, *, before: datetime) ->
             sop_instance_uid=_uid(meta, 0x0003),
             transfer_syntax_uid=_uid(meta, 0x0010),
         )
+
+
+def is_orphan(before: datetime) -> sa.ColumnElement[bool]:
+    """Return the condition that an object seen before that time is in no manifest still.
+
+    A notice and its manifest may be taken at the same moment: what is listed by now, or held, does not count.
+    """
+    u = m.unannounced
+    listed = [sa.exists().where(t.c.bucket == u.c.bucket, t.c.key == u.c.key) for t in (m.instancelocation, _HELD)]
+    return sa.and_(u.c.seenat < before, *(sa.not_(condition) for condition in listed))
 
 
 def read_file_meta(start: bytes) -> dict[int, bytes] | None:

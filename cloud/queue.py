@@ -13,7 +13,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from edge.contract.queue import Delivery, QueueCounts, check_body
-from edge.contract.queue_answers import queue_error
+from edge.contract.queue_answers import queue_error, queued_at
 
 LONGEST_POLL = 20  # seconds, SQS's limit
 
@@ -58,7 +58,7 @@ class SqsQueue:
                 QueueUrl=self._url,
                 MaxNumberOfMessages=max(1, min(most, 10)),
                 WaitTimeSeconds=min(LONGEST_POLL, int(-(-wait_seconds // 1))),
-                MessageSystemAttributeNames=["ApproximateReceiveCount"],
+                MessageSystemAttributeNames=["ApproximateReceiveCount", "SentTimestamp"],
             )
         return [
             Delivery(
@@ -66,6 +66,7 @@ class SqsQueue:
                 body=row["Body"],
                 receipt=row["ReceiptHandle"],
                 receive_count=int(row.get("Attributes", {}).get("ApproximateReceiveCount", 1)),
+                sent_at=queued_at(row.get("Attributes", {})),
             )
             for row in answer.get("Messages", ())
         ]

@@ -87,6 +87,7 @@ def rebuild_index(
     *,
     bucket: str | None = None,
     threads: int = 16,
+    imports: bool = True,
     on_progress: Callable[[Progress], None] = lambda _: None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Rebuilt:
@@ -96,7 +97,7 @@ def rebuild_index(
     store answers nobody, and what the database raises: what was written stands.
     """
     found, problems = find_manifests(reader, threads, on_progress)
-    ingester = Ingester(engine, reader, bucket=bucket, threads=threads, clock=clock)
+    ingester = Ingester(engine, reader, bucket=bucket, threads=threads, imports=imports, clock=clock)
     written = repeated = instances = held = 0
     for n, one in enumerate(found, 1):
         try:
@@ -135,6 +136,19 @@ def find_manifests(
     # edges that were away it may differ; what two of them sent of one study then goes to the one that closed first.
     found.sort(key=lambda f: (f.closed_at, f.opened_at, f.body.JobId))
     return found, problems
+
+
+def find_manifest(reader: ObjectReader, edge_id: str, job_id: str) -> Found:
+    """Return the manifest of one generation; raises RebuildRefused if none can be told, StoreAway, StoreDenied."""
+    named, problems = _named(reader.list(f"{PREFIX}{edge_id}/{job_id}"))
+    found = [_read(reader, *one) for one in named]
+    problems += [one for one in found if isinstance(one, Problem)]
+    for one in found:
+        if isinstance(one, Found):
+            return one
+    if problems:
+        raise RebuildRefused(f"{problems[0].key}: {problems[0].reason}", hint=problems[0].hint)
+    raise RebuildRefused("the store holds no manifest of this generation", hint="see BUCKETNAME or STORE_DIR")
 
 
 def _named(keys: Iterable[str]) -> tuple[list[tuple[str, str, str]], list[Problem]]:

@@ -13,7 +13,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from edge.contract.store import StoredObject
-from edge.contract.store_answers import store_error
+from edge.contract.store_answers import holds_nothing, store_error
 
 CHUNK = 1 << 20
 
@@ -54,7 +54,7 @@ class S3Reader:
             try:
                 answer = self._client.head_object(**self._where(key, version_id), ChecksumMode="ENABLED")
             except ClientError as e:
-                if _is_missing(e):
+                if holds_nothing(_code(e), _status(e), key, self._first_names):
                     return None
                 raise
         return StoredObject(
@@ -72,7 +72,7 @@ class S3Reader:
             try:
                 answer = self._client.get_object(**self._where(key, version_id))
             except ClientError as e:
-                if _is_missing(e):
+                if holds_nothing(_code(e), _status(e), key, self._first_names):
                     raise KeyError(key) from e
                 raise
             with contextlib.closing(answer["Body"]) as body:
@@ -84,7 +84,7 @@ class S3Reader:
             try:
                 answer = self._client.get_object(**self._where(key, None), Range=f"bytes=0-{most - 1}")
             except ClientError as e:
-                if _is_missing(e):
+                if holds_nothing(_code(e), _status(e), key, self._first_names):
                     raise KeyError(key) from e
                 if e.response.get("Error", {}).get("Code") == "InvalidRange":
                     return b""  # an empty object has no first byte
@@ -98,6 +98,10 @@ class S3Reader:
             for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix):
                 yield from (row["Key"] for row in page.get("Contents", ()))
 
+    def _first_names(self, prefix: str) -> tuple[str, ...]:
+        found = self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, MaxKeys=1)
+        return tuple(row["Key"] for row in found.get("Contents", ()))
+
     def _where(self, key: str, version_id: str | None) -> dict[str, str]:
         where = {"Bucket": self._bucket, "Key": key}
         return where if version_id is None else where | {"VersionId": version_id}
@@ -108,8 +112,7 @@ class S3Reader:
         try:
             yield
         except ClientError as e:
-            status = e.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-            raise store_error(verb, _code(e), status, **names) from e
+            raise store_error(verb, _code(e), _status(e), **names) from e
         except BotoCoreError as e:
             raise store_error(verb, type(e).__name__, None, **names) from e
 
@@ -118,6 +121,5 @@ def _code(e: ClientError) -> str:
     return str(e.response.get("Error", {}).get("Code", ""))
 
 
-def _is_missing(e: ClientError) -> bool:
-    status = e.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    return status == 404 and _code(e) != "NoSuchBucket"
+def _status(e: ClientError) -> int | None:
+    return e.response.get("ResponseMetadata", {}).get("HTTPStatusCode")

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Builds the zip that AWS Lambda runs the ingest function from: our packages and what they need, nothing else.
+"""Builds the zips that AWS Lambda runs our functions from: our packages and what each needs, nothing else.
 
 The distributions come from the environment that runs this, so the zip fits the platform and Python that it was built
 on: for AWS, build it on Linux with the architecture and the Python of the function. The same environment gives the
@@ -22,18 +22,31 @@ PROJECT = "dicom-edge"
 EXTRA = "cloud"
 #: Of the edge, the cloud may import the contract only (import-linter holds it to that).
 PACKAGES = ("cloud", "edge/__init__.py", "edge/contract")
+#: The twin of a service that the function finds in AWS; it decodes pixels, for which the zip has no library. And what
+#: an administrator types to let labs in: it speaks to IAM, and no function does.
+LEFT_AT_HOME = ("cloud/local_healthimaging", "cloud/pipeline/labs/operations.py")
 
-#: Requirements of the project that the function does without; whatever else is required, is packed.
+#: Requirements of the project that the functions do without; whatever else is required, is packed.
 WITHOUT = {
-    "alembic": "tables are made by `dicom-cloud migrate`, not by the function",
-    "awscrt": "computes checksums for the directory store; the function asks S3 for them",
+    "alembic": "makes tables: the operator's function",
+    "awscrt": "computes checksums for the directory store; the functions ask S3 for them",
     "fastapi": "the dashboard's",
     "jinja2": "the dashboard's",
-    "uvicorn": "the dashboard's",
+    "mangum": "hands the dashboard the load balancer's requests",
+    "uvicorn": "serves the dashboard on a machine; in Lambda nothing listens",
+}
+#: What one function has that the others do without.
+FUNCTIONS: dict[str, set[str]] = {
+    "dashboard": {"fastapi", "jinja2", "mangum"},
+    "import": set(),
+    "ingest": set(),
+    "operate": {"alembic"},
 }
 
 #: botocore describes over 400 services, two thirds of the zip; these are all that the function speaks to.
-SERVICES = ("s3", "secretsmanager", "sqs", "sts")
+SERVICES = (
+    "batch", "lambda", "medical-imaging", "s3", "secretsmanager", "sesv2", "sns", "sqs", "ssm", "stepfunctions", "sts",
+)  # fmt: skip
 
 #: Of an installed distribution, what is written anew by every installer or is of no use at run time.
 _LEFT_OUT_NAMES = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json"}
@@ -41,10 +54,11 @@ _LEFT_OUT_SUFFIXES = {".pyc", ".pyi", ".pyx", ".pxd", ".c", ".h"}
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can hold
 
 
-def requirements() -> list[str]:
-    """Return the names of all distributions that the function needs, without our own; raises LookupError."""
+def requirements(function: str = "ingest") -> list[str]:
+    """Return the names of all distributions that a function needs, without our own; raises LookupError."""
     found: dict[str, None] = {}
-    wanted = [(r, "") for r in _required(PROJECT, {"", EXTRA}) if canonicalize_name(r.name) not in WITHOUT]
+    without = WITHOUT.keys() - FUNCTIONS[function]
+    wanted = [(r, "") for r in _required(PROJECT, {"", EXTRA}) if canonicalize_name(r.name) not in without]
     while wanted:
         requirement, needed_by = wanted.pop()
         name = canonicalize_name(requirement.name)
@@ -68,10 +82,10 @@ def _required(name: str, extras: set[str]) -> Iterator[Requirement]:
             yield requirement
 
 
-def contents() -> dict[str, Path]:
+def contents(function: str = "ingest") -> dict[str, Path]:
     """Return what goes into the zip: name in the zip -> file on disk, in order."""
     files = dict(_own_files())
-    for name in requirements():
+    for name in requirements(function):
         files |= _installed_files(importlib.metadata.distribution(name))
     return dict(sorted(files.items()))
 
@@ -81,7 +95,8 @@ def _own_files() -> Iterable[tuple[str, Path]]:
         start = ROOT / package
         for path in [start] if start.is_file() else start.rglob("*"):
             name = path.relative_to(ROOT)
-            if path.is_file() and _is_wanted(PurePosixPath(name)):
+            at_home = any(name.is_relative_to(folder) for folder in LEFT_AT_HOME)
+            if path.is_file() and not at_home and _is_wanted(PurePosixPath(name)):
                 yield name.as_posix(), path
 
 
@@ -101,9 +116,9 @@ def _is_wanted(name: PurePosixPath) -> bool:
     return name.suffix not in _LEFT_OUT_SUFFIXES and name.name not in _LEFT_OUT_NAMES
 
 
-def write_asset(path: Path) -> tuple[int, int]:
+def write_asset(path: Path, function: str = "ingest") -> tuple[int, int]:
     """Write the zip, whole or not at all; returns (files, bytes unpacked)."""
-    files = contents()
+    files = contents(function)
     part = path.with_suffix(".part")
     unpacked = 0
     with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
@@ -125,17 +140,18 @@ def main() -> int:
         epilog="example: .venv/bin/python deploy/function_asset.py build/ingest.zip",
     )
     parser.add_argument("zip", type=Path, nargs="?", help="the file to write")
+    parser.add_argument("--function", choices=sorted(FUNCTIONS), default="ingest", help="whose zip (default: ingest)")
     parser.add_argument("--list", action="store_true", help="only print the distributions that would be packed")
     options = parser.parse_args()
     if not options.list and options.zip is None:
         parser.error("name the zip to write")
     try:
         if options.list:
-            for name in requirements():
+            for name in requirements(options.function):
                 print(f"{name}=={importlib.metadata.version(name)}")
             return 0
         options.zip.parent.mkdir(parents=True, exist_ok=True)
-        files, unpacked = write_asset(options.zip)
+        files, unpacked = write_asset(options.zip, options.function)
     except (LookupError, OSError) as e:
         print(f"function_asset: {e}", file=sys.stderr)
         return 1

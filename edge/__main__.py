@@ -12,8 +12,8 @@ from edge import __version__
 from edge.commands import add_commands, retry
 from edge.config import Config, describe, load_config
 from edge.errors import ConfigError, EdgeError
-from edge.events import Event, configure_logging, log
 from edge.stopping import StopSignal
+from edge.upkeep import add_upkeep
 
 if TYPE_CHECKING:
     from edge.demo.place import Place
@@ -26,6 +26,7 @@ examples:
   dicom-edge status                            how many scans are where, and what is in the way
   dicom-edge parked                            what could not go on, why, and what to do
   dicom-edge retry --all                       send all parked scans through the line again
+  dicom-edge rules test CT03 10.1.2.3          would this scanner be let in, and if not, what would let it in
   dicom-edge fetch UID --as-received           exactly what the sender sent, with proof of the digest
 """
 
@@ -83,8 +84,10 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("status", _status, "how many scans are where, and what is in the way")
     configured(sub)
     sub.add_argument("--json", action="store_true", help="for programs")
+    sub.add_argument("--running", action="store_true", help="only tell by the exit status whether an edge runs here")
     sub.add_argument("--verify", action="store_true", help="also check every entry of the custody ledger")
     add_commands(command, configured)
+    add_upkeep(command, configured)
     sub = command("retry", retry, "send parked scans through the line again",
                   "examples:\n  dicom-edge retry 01JX3KZ0000000000000000000\n  dicom-edge retry --all")  # fmt: skip
     configured(sub)
@@ -102,14 +105,10 @@ def _config(options: argparse.Namespace) -> Config:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from edge.compose import serve  # the commands that only read start without loading the network side
+    from edge.serving import serve  # the commands that only read start without loading the network side
 
-    config = _config(options)
-    configure_logging(config.loglevel)
     os.umask(0o077)  # spool, journal and index hold patient data
-    stop = StopSignal()
-    log(Event.START, f"dicom-edge {__version__} starts", edge_id=config.edge_id, spool_dir=str(config.spool_dir))
-    serve(config, stop.wait)
+    serve(os.environ, options.config, StopSignal())
     return 0
 
 
@@ -140,16 +139,25 @@ def _place(options: argparse.Namespace) -> "Place":
 
 
 def _status(options: argparse.Namespace) -> int:
-    from edge.opening import open_existing, running
-    from edge.services.heartbeat import journal_status
+    from edge.opening import admission_file, open_existing, rules_doubts, rules_faults, running, tls_status, vitals_file
+    from edge.services.admission import load_admission
+    from edge.services.heartbeat import journal_status, torn_errors
     from edge.services.report import status_text
+    from edge.services.vitals import load_errors
 
     config = _config(options)
+    if options.running:
+        return 0 if running(config) else 1
     spool, journal = open_existing(config)
     status = journal_status(journal, spool)
     if options.verify:
         status["EntriesVerified"] = journal.verify_chain()
+    status["Tls"] = tls_status(config)
+    status["Admission"] = load_admission(admission_file(config.spool_dir))
+    status["RulesFaults"] = rules_faults(config)
+    status["RulesDoubts"] = rules_doubts(config)
     now = running(config)
+    status["Errors"] = [*(load_errors(vitals_file(config.spool_dir)) if now else []), *torn_errors(spool)]
     if options.json:
         print(json.dumps({**status, "Running": now}, indent=2))
         return 0
@@ -160,17 +168,21 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _check_config(options: argparse.Namespace) -> int:
+    from edge.opening import rules_doubts, rules_faults, tls_faults
     from edge.spool.volume import volume_faults
 
     config = _config(options)
     for name, value in describe(config):
         print(f"{name:<30} {value}")
     places = {"SPOOL_DIR": config.spool_dir, "MIRROR_DIR": config.mirror_dir}
-    faults = [f"{name} is not safe: {fault}" for name, path in places.items() if path for fault in volume_faults(path)]
-    for fault in faults:
+    unsafe = [f"{name} is not safe: {fault}" for name, path in places.items() if path for fault in volume_faults(path)]
+    faults = tls_faults(config) + rules_faults(config)
+    for fault in unsafe + faults:
         print(f"dicom-edge: {fault}", file=sys.stderr)
-    if faults and not config.allow_volatile_spool:
+    if faults or (unsafe and not config.allow_volatile_spool):
         return 2
+    for doubt in rules_doubts(config):
+        print(f"warning: {doubt}")
     print("the configuration is good")
     return 0
 

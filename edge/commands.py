@@ -1,16 +1,19 @@
 """The operator's commands that decide or give back: parked show, retry, accept and reject; close; fetch."""
 
 import argparse
+import ipaddress
 import json
 import os
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from edge.config import Config, load_config
 from edge.errors import EdgeError
 from edge.journal.journal import Journal
+from edge.journal.ledger import Access
 from edge.journal.rows import Decision
 
 _TELL_SECONDS, _POLL_SECONDS = 5.0, 0.1
@@ -64,6 +67,12 @@ examples:
 Every row is made again from the journal, or from the spool's files where the journal has no attributes. While the edge
 runs it does the work itself, before anything new is indexed; receiving goes on. Interrupted, it goes on where it was.
 """
+_RULES_EXAMPLES = """\
+examples:
+  dicom-edge rules                                          the rules of AE_RULES, in the order in which they are asked
+  dicom-edge rules test CT03 10.1.2.3                       would it be let in? If not: why, and the lines to add
+  dicom-edge rules test CT03 10.1.2.3 --called EDGE_AE --tls --fingerprint 9F:86:D0:...
+"""
 _BECAUSE = "why, one line for the custody ledger: NO patient data, it is kept for ever"
 
 
@@ -86,6 +95,69 @@ def add_commands(command: AddCommand, configured: Callable[[argparse.ArgumentPar
     sub.add_argument("--new", action="store_true", help="do not ask the store: nothing was ever uploaded by this edge")
     sub = command("reindex", _reindex, "make the SQL index again from journal and spool", _REINDEX_EXAMPLES)
     configured(sub)
+    _add_rules(command, configured)
+
+
+def _add_rules(command: AddCommand, configured: Callable[[argparse.ArgumentParser], None]) -> None:
+    rules = command(
+        "rules", _rules, "who may send what: the rules per AE, and what they say of one peer", _RULES_EXAMPLES
+    )
+    configured(rules)
+    actions = rules.add_subparsers(metavar="ACTION")
+    text = "say whether a peer would be let in; the exit status is 1 if not"
+    sub = actions.add_parser("test", help=text, description=text)
+    sub.set_defaults(run=_rules_test)
+    sub.add_argument("--config", type=Path, metavar="FILE", default=argparse.SUPPRESS)
+    sub.add_argument("title", metavar="CALLING_TITLE")
+    sub.add_argument("address", metavar="ADDRESS", type=ipaddress.ip_address)
+    sub.add_argument("--called", default="", metavar="TITLE", help="called title (default: AE_TITLE)")
+    sub.add_argument("--tls", action="store_true", help="as if it came through TLS")
+    sub.add_argument("--fingerprint", default="", help="SHA-256 of its certificate; as if it had shown that one")
+    sub.add_argument("--san", default=[], action="append", metavar="NAME", help="a DNS name of its certificate")
+    sub.add_argument("--cn", default="", metavar="NAME", help="the common name of its certificate")
+
+
+def _rules(options: argparse.Namespace) -> int:
+    from edge.association.rules_file import load_rules
+    from edge.services.rules_report import rules_text
+
+    config = _config(options)
+    rules = load_rules(config.ae_rules) if config.ae_rules else ()
+    print(rules_text(rules, promiscuous=config.promiscuous))
+    _tell_doubts(config)
+    return 0
+
+
+def _tell_doubts(config: Config) -> None:
+    from edge.opening import rules_doubts
+
+    for doubt in rules_doubts(config):
+        print(f"warning: {doubt}")
+
+
+def _rules_test(options: argparse.Namespace) -> int:
+    from edge.association.admission import Applicant, PeerCertificate
+    from edge.association.rules_file import load_rules
+    from edge.services.rules_report import verdict_text
+
+    config = _config(options)
+    rules = load_rules(config.ae_rules) if config.ae_rules else ()
+    certificate = None
+    if options.fingerprint or options.san or options.cn:
+        digest = options.fingerprint.lower().replace(":", "")
+        names = tuple(name.lower() for name in options.san)
+        certificate = PeerCertificate(sha256=digest, common_name=options.cn, dns_names=names)
+    applicant = Applicant(
+        calling=options.title.strip(),
+        called=(options.called or config.ae_title).strip(),
+        address=str(options.address),
+        certificate=certificate,
+        tls=options.tls or certificate is not None,
+    )
+    allowed, text = verdict_text(rules, applicant, promiscuous=config.promiscuous)
+    print(text)
+    _tell_doubts(config)
+    return 0 if allowed else 1
 
 
 def _add_parked(command: AddCommand, configured: Callable[[argparse.ArgumentParser], None]) -> None:
@@ -134,14 +206,17 @@ def parked_list(options: argparse.Namespace) -> int:
 
 def retry(options: argparse.Namespace) -> int:
     """Send parked instances through the line again."""
-    from edge.opening import open_existing
+    from edge.opening import build_store, open_existing
+    from edge.services.bring_back import ensure_here
     from edge.services.report import retry as retry_parked
 
     if bool(options.ulid) == options.all:
         print("dicom-edge: name the instances to retry (see: dicom-edge parked), or say --all", file=sys.stderr)
         return 2
-    _, journal = open_existing(_config(options))
-    done, refused = retry_parked(journal, options.ulid, every=options.all)
+    config = _config(options)
+    spool, journal = open_existing(config, Access.DECIDE)
+    here = partial(ensure_here, journal, spool, lambda: build_store(config))
+    done, refused = retry_parked(journal, options.ulid, every=options.all, ensure_here=here)
     for ulid in done:
         print(f"{ulid} goes through the line again")
     for why in refused:
@@ -165,9 +240,18 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _accept(options: argparse.Namespace) -> int:
+    from edge.opening import build_store, open_spool
+    from edge.services.bring_back import ensure_here
     from edge.services.decisions import accept
 
-    return _decide(options, accept)
+    config = _config(options)
+    spool = open_spool(config)
+
+    def accept_here(journal: Journal, ulid: str, decision: Decision) -> str:
+        here = partial(ensure_here, journal, spool, lambda: build_store(config))
+        return accept(journal, ulid, decision, ensure_here=here)
+
+    return _decide(options, accept_here)
 
 
 def _reject(options: argparse.Namespace) -> int:
@@ -182,7 +266,7 @@ def _decide(options: argparse.Namespace, verb: Callable[[Journal, str, Decision]
     from edge.services.decisions import decision_by_user
 
     decision = decision_by_user(options.because)
-    _, journal = open_existing(_config(options))
+    _, journal = open_existing(_config(options), Access.DECIDE)
     status = 0
     for ulid in options.ulid:
         try:
@@ -201,7 +285,7 @@ def _close(options: argparse.Namespace) -> int:
         print("dicom-edge: name the studies or jobs to close (see: dicom-edge status), or say --all", file=sys.stderr)
         return 2
     decision = decision_by_user(options.because)
-    _, journal = open_existing(_config(options))
+    _, journal = open_existing(_config(options), Access.DECIDE)
     closed, status = [], 0
     if options.all:
         closed = close_all(journal, decision)
@@ -271,8 +355,8 @@ def _restore(options: argparse.Namespace) -> int:
 
 
 def _reindex(options: argparse.Namespace) -> int:
-    from edge.compose import reindex
     from edge.index.reindex import Progress, progress, request
+    from edge.indexing import reindex
     from edge.opening import reindex_file, running
 
     config = _config(options)

@@ -11,6 +11,7 @@ from edge.contract.errors import (
     StoreConflict,
     StoreDenied,
     StoreFault,
+    TagFault,
 )
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "EdgeError",
     "IndexAway",
     "JournalError",
+    "LinkAway",
     "OutOfResources",
     "ParseFault",
     "QueueAway",
@@ -54,10 +56,6 @@ class ParseFault(EdgeError):
     """The dataset cannot be read as its transfer syntax says; the instance is kept and parked."""
 
 
-class TagFault(EdgeError):
-    """The ATRIUID cannot be inserted safely; the object is uploaded as received, with has_error."""
-
-
 class WorkerDied(EdgeError):
     """A parse worker died or ran over its time or memory; the instance is parked, the edge goes on."""
 
@@ -68,5 +66,11 @@ class IndexFault(EdgeError):
 
 class IndexAway(EdgeError):
     """The index database cannot be reached; indexing waits, receiving goes on."""
+
+    transient = True
+
+
+class LinkAway(EdgeError):
+    """Nucleus or broker cannot be reached, or refuse: heartbeat and answers wait, nothing else does."""
 
     transient = True

@@ -1,17 +1,20 @@
 """The flow: run each stage on a thread of its own, wake it when there is work, and never let one die (fault 4).
 
 A stage is anything with a name and a ``step() -> bool`` that does a bounded piece of work and tells whether there was
-any. Every step can run twice (I4), so a step that failed is simply taken again, later.
+any. Every step can run twice (I4), so a step that failed is simply taken again, later. A step that does nothing because
+it is not time yet must not come between two failures: a stage sets its next time only after it has succeeded.
 """
 
 import logging
 import random
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
+from edge.courtesy import Courtesy
 from edge.errors import EdgeError
 from edge.events import Event, log
 
@@ -20,13 +23,30 @@ BACKOFF_MOST = 60.0
 _IDLE_POLL = 1.0  # seconds; notifications speed it up, polling guarantees it
 
 
+class Finished(Exception):
+    """Raised by a step: the work of this stage is done for good, and its thread ends."""
+
+
 class Stage(Protocol):
     """One verb of the flow."""
 
     name: str
 
     def step(self) -> bool:
-        """Do a bounded piece of work; True if there was any. Raises EdgeError where it cannot."""
+        """Do a bounded piece of work; True if there was any. Raises EdgeError where it cannot, Finished at the end."""
+
+
+class After:
+    """A stage that does nothing until another has done its work."""
+
+    def __init__(self, stage: Stage, ready: threading.Event) -> None:
+        self.name = stage.name
+        self._stage = stage
+        self._ready = ready
+
+    def step(self) -> bool:
+        """See :class:`Stage`."""
+        return self._ready.is_set() and self._stage.step()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,9 +74,11 @@ class Flow:
         *,
         draw: Callable[[], float] = random.random,
         pause: Callable[[threading.Event, float], object] = threading.Event.wait,
+        hurried: Callable[[], bool] = lambda: False,
     ) -> None:
-        """``pause`` waits so many seconds, or until the event says that the flow stops."""
-        self._runners = [_Runner(stage, draw, pause, self.wake) for stage in stages]
+        """``pause`` waits so many seconds, or until the event says that the flow stops; see :class:`Courtesy`."""
+        courtesy = Courtesy(hurried)
+        self._runners = [_Runner(stage, draw, pause, self.wake, courtesy) for stage in stages]
 
     def start(self) -> None:
         """Begin."""
@@ -66,7 +88,8 @@ class Flow:
     def wake(self) -> None:
         """Tell every stage that there may be work."""
         for runner in self._runners:
-            runner.wake.set()
+            if not runner.wake.is_set():  # taking its lock costs more, and most are awake in a burst
+                runner.wake.set()
 
     def troubles(self) -> list[Trouble]:
         """Return what keeps stages from getting on, now."""
@@ -78,7 +101,8 @@ class Flow:
             runner.stopping.set()
             runner.wake.set()
         for runner in self._runners:
-            runner.thread.join(timeout)
+            if runner.thread.ident is not None:  # else a start that failed before it came to this flow
+                runner.thread.join(timeout)
         return not any(runner.thread.is_alive() for runner in self._runners)
 
 
@@ -89,8 +113,10 @@ class _Runner:
         draw: Callable[[], float],
         pause: Callable[[threading.Event, float], object],
         on_work: Callable[[], None],
+        courtesy: Courtesy,
     ) -> None:
         self._stage = stage
+        self._courtesy = courtesy
         self._on_work = on_work
         self._draw = draw
         self._pause = pause
@@ -102,9 +128,14 @@ class _Runner:
     def _run(self) -> None:
         failures = 0
         while not self.stopping.is_set():
+            self._courtesy.let_pass(self.stopping)
             self.wake.clear()
+            began = time.monotonic()
             try:
                 worked = self._stage.step()
+            except Finished:
+                self.trouble = None
+                return
             except EdgeError as e:
                 failures += 1
                 self._tell(Event.STAGE_WAITING, failures, str(e), e.hint, None)
@@ -115,6 +146,7 @@ class _Runner:
                 failures, self.trouble = 0, None
                 if worked:
                     self._on_work()  # what moved one to the right is work for another stage
+                    self._courtesy.rest(time.monotonic() - began, self.stopping)
                 else:
                     self.wake.wait(_IDLE_POLL)
                 continue

@@ -107,6 +107,10 @@ def _host(raw: str) -> str:
     return raw
 
 
+def _endpoint(raw: str) -> str | None:
+    return _host(raw) if raw else None
+
+
 def _bucket(raw: str) -> str | None:
     if raw and not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", raw):
         raise ValueError("is no bucket name: 3 to 63 lower-case letters, digits, dots and hyphens")
@@ -148,8 +152,15 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(name="MIRROR_DIR", default="", parse=optional_path, meaning="Directory on another disk where each scan is kept a second time, flushed before Success like the first, until it is released. If it cannot be written, stores are refused with 0xA700."),
     Setting(name="SCP_HOST", default="0.0.0.0", parse=_host, meaning="Address to listen on."),
     Setting(name="SCP_PORT", default="11112", parse=_whole(0, 65535), meaning="DICOM port; 0 takes a free one."),
+    Setting(name="TLS_CERTIFICATE", default="", parse=optional_path, meaning="Our certificate and its chain (PEM); given, TLS is served beside the plain port. Replaced in place it is taken without a restart."),
+    Setting(name="TLS_KEY", default="", parse=optional_path, meaning="Its private key (PEM, without a passphrase, closed to other users); not set: it is in the same file."),
+    Setting(name="TLS_CLIENT_CA", default="", parse=optional_path, meaning="CAs of the senders (PEM); given, every sender that comes through TLS has to show a certificate of one of these (mutual TLS)."),
+    Setting(name="TLS_PORT", default="2762", parse=_whole(0, 65535), meaning="Port of TLS; 0 takes a free one."),
+    Setting(name="TLS_ONLY", default="false", parse=_flag, meaning="Keep the plain port closed."),
     Setting(name="AE_TITLE", default="EDGE_AE", parse=_ae_title, meaning="Our own AE title; any called title is accepted."),
-    Setting(name="MAX_ASSOCIATIONS", default="128", parse=_whole(1, 10000), meaning="Associations at once; further ones get a transient rejection."),
+    Setting(name="AE_RULES", default="", parse=optional_path, meaning="TOML file with rules per AE; see Rules per AE. Read again when it changes, or at SIGHUP."),
+    Setting(name="PROMISCUOUS", default="true", parse=_flag, meaning="Let in AE titles that no rule lists; false closes the box to all but those in AE_RULES."),
+    Setting(name="MAX_ASSOCIATIONS", default="128", parse=_whole(1, 10000), meaning="Associations at once; further ones get a transient rejection. A peer that has none gets in beyond it, up to an eighth more."),
     Setting(name="MAX_ASSOCIATIONS_PER_ADDRESS", default="0", parse=_whole(0, 10000), meaning="Associations at once from one address; 0 is no limit but the one above."),
     Setting(name="MAX_PDU", default="131072", parse=_whole(4096, 1 << 20), meaning="Longest P-DATA PDU that we offer to take, in bytes."),
     Setting(name="MAX_OBJECT_MB", default="8192", parse=_whole(1, 1 << 20), meaning="Longest dataset that is taken, in MB."),
@@ -162,14 +173,21 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(name="BUCKETNAME", default="", parse=_bucket, meaning="S3 bucket to upload to."),
     Setting(name="QUEUE_FILE", default="", parse=optional_path, meaning="File that stands in for the SQS queue to the cloud. Either this or QUEUE_URL."),
     Setting(name="QUEUE_URL", default="", parse=_url, meaning="SQS queue for messages to the cloud."),
+    Setting(name="DOWN_QUEUE_FILE", default="", parse=optional_path, meaning="File that stands in for the SQS queue down to this edge (the cloud's EDGE_QUEUE_DIR/<EdgeId>.queue)."),
+    Setting(name="DOWN_QUEUE_URL", default="", parse=_url, meaning="SQS queue down to this edge: receipts of the cloud. Not set: none are read."),
     Setting(name="REGION_NAME", default="", parse=_optional, meaning="AWS region in the stand-alone mode."),
     Setting(name="AWS_REGION", default="", parse=_optional, meaning="AWS region otherwise."),
     Setting(name="AWS_ACCESS_KEY", default="", parse=_optional, meaning="Key id of the stand-alone mode; without it the token exchange or the usual chain is used.", secret=True),
     Setting(name="AWS_SECRET_KEY", default="", parse=_optional, meaning="Its secret.", secret=True),
     Setting(name="AWS_ENDPOINT_URL", default="", parse=_url, meaning="Another endpoint than AWS's own, for S3 and SQS."),
+    Setting(name="MQTT_ENDPOINT", default="", parse=_endpoint, meaning="Host of IoT Core or another MQTT 5 broker that heartbeats go to and commands come from; under Greengrass the nucleus does this."),
+    Setting(name="MQTT_PORT", default="8883", parse=_whole(1, 65535), meaning="Its port (TLS)."),
+    Setting(name="MQTT_CERTIFICATE", default="", parse=optional_path, meaning="Certificate by which this edge proves itself to the broker (PEM)."),
+    Setting(name="MQTT_KEY", default="", parse=optional_path, meaning="Its private key (PEM, closed to other users)."),
+    Setting(name="MQTT_CA", default="", parse=optional_path, meaning="CA of the broker (PEM); those of this machine if not set."),
     Setting(name="KMS_KEY_ID", default="", parse=_optional, meaning="KMS key for the objects; the bucket's own default if not set."),
     Setting(name="S3_TRANSFER_ACCELERATION", default="false", parse=_flag, meaning="Upload through the accelerated endpoint."),
-    Setting(name="THREADCOUNT", default="0", parse=_whole(0, 256), meaning="Parallel uploads; 0 chooses by the processor count."),
+    Setting(name="THREADCOUNT", default="0", parse=_whole(0, 256), meaning="Parallel uploads; 0 takes 10 to S3, and as many as the processor can use into STORE_DIR."),
     Setting(name="INDEX_URL", default="", parse=_database, meaning="SQLAlchemy URL of the index; SQLite beside the spool if not set.", secret=True),
     Setting(name="DATASTORE_ID", default="", parse=_optional, meaning="HealthImaging data store that the manifests name."),
     Setting(name="GENERATION_QUIET", default="60", parse=_number(0, 86400), meaning="Seconds without a new instance after which a study's generation is closed."),

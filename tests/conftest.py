@@ -1,17 +1,78 @@
 """What every test shares: no settings leak in from the shell, and nothing stays untested in silence.
 
 The closing summary names each test that did not run and the part it misses; with CI=true that fails the run.
+Several processes begin with the files that take longest, so that none is left alone with one of them at the end.
 """
 
 import os
 from collections import Counter
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from edge.settings import SETTINGS
 
 _OURS = {setting.name for setting in SETTINGS}
 _LEAKING = ("AWS_", "BUCKETNAME", "CLOUD_", "DATABASE_", "DB_", "DICOM_", "EDGE_", "QUEUE_", "S3_", "STORE_")
+
+# Longest first, of both tiers. A file that is not here is among the rest, those with many tests first.
+LONGEST = (
+    "tests/crash/test_power_cuts.py",
+    "tests/crash/test_system_calls.py",
+    "tests/crash/test_kills.py",
+    "tests/attacks/test_flood.py",
+    "tests/pipeline/deployed/test_machine.py",
+    "tests/e2e/test_silent.py",
+    "tests/e2e/test_model.py",
+    "tests/upload/test_backlog.py",
+    "tests/e2e/test_edge.py",
+    "tests/pipeline/deployed/test_demo.py",
+    "tests/pipeline/deployed/test_labs.py",
+    "tests/deploy/test_stacks.py",
+    "tests/e2e/test_operator.py",
+    "tests/imports/test_faults.py",
+    "tests/fleet/test_greengrass.py",
+    "tests/cloud/test_dashboard.py",
+    "tests/cloud/test_commands.py",
+    "tests/imports/test_commands.py",
+    "tests/imagesets/test_workflow.py",
+    "tests/attacks/test_weaknesses.py",
+)
+# Files whose tests share nothing but what is made in a moment: each test may go to another process.
+SPLIT = LONGEST[:4]
+
+
+class LongestFirst(LoadFileScheduling):
+    """A file is one process's, but each test of ``SPLIT`` is by itself; in the order of the collection."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.split("::", 1)[0]
+        return nodeid if path in SPLIT else path
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LongestFirst | None:
+    """Schedule ``--dist loadfile``; the order is that of ``pytest_collection_modifyitems``."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    config.option.loadscopereorder = False
+    return LongestFirst(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Order the files where several processes share them; one process alone has the order of the folders."""
+    if not hasattr(config, "workerinput"):
+        return
+    paths = [item.nodeid.split("::", 1)[0] for item in items]
+    sizes = Counter(paths)
+    ranks = {path: rank for rank, path in enumerate(LONGEST)}
+    items.sort(key=lambda item: _place(item.nodeid.split("::", 1)[0], ranks, sizes))
+
+
+def _place(path: str, ranks: dict[str, int], sizes: Counter[str]) -> tuple[int, int]:
+    return ranks.get(path, len(ranks)), -sizes[path]
 
 
 class Unrun:

@@ -11,19 +11,24 @@ from pathlib import Path
 import pytest
 
 PACKAGES = {
+    "Orthanc": "orthanc",
     "chromium": "chromium",
     "dcmconv": "dcmtk",
     "dcmdump": "dcmtk",
     "e2fsck": "e2fsprogs",
     "echoscu": "dcmtk",
     "faketime": "faketime",
+    "ip": "iproute2",
     "linux.uml": "user-mode-linux",
     "mkfs.ext4": "e2fsprogs",
+    "nsenter": "util-linux",
+    "openssl": "openssl",
     "psql": "postgresql-client",
     "sqlite3": "sqlite3",
     "storescp": "dcmtk",
     "storescu": "dcmtk",
     "strace": "strace",
+    "unshare": "util-linux",
 }
 
 
@@ -44,6 +49,30 @@ def ministack_python() -> str:
     if not os.access(path, os.X_OK):
         pytest.skip("the local AWS is missing: run through `make test`, which makes its environment")
     return path
+
+
+def sslyze_python() -> str:
+    """The interpreter of the environment that holds sslyze, which `make test` makes and names."""
+    path = os.environ.get("SSLYZE_PYTHON", "")
+    if not os.access(path, os.X_OK):
+        pytest.skip("sslyze is missing: run through `make test`, which makes its environment")
+    return path
+
+
+def cdk_python() -> str:
+    """The interpreter of the environment that holds the CDK, which `make test` makes and names."""
+    path = os.environ.get("CDK_PYTHON", "")
+    if not os.access(path, os.X_OK):
+        pytest.skip("the CDK is missing: run through `make test`, which makes its environment")
+    return path
+
+
+def cdk_command() -> str:
+    """The cdk command, which `make test` installs into deploy/node_modules."""
+    path = Path(__file__).parents[1] / "deploy" / "node_modules" / ".bin" / "cdk"
+    if not os.access(path, os.X_OK):
+        pytest.skip("the cdk command is missing: make cdk")
+    return str(path)
 
 
 def root() -> None:

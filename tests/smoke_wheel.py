@@ -14,12 +14,18 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 EDGE_ONLY = ("pynetdicom", "pydicom", "awsiot")
+#: Parts of the cloud that need the extra `imaging`, and what they must do without; never in a Lambda.
+IMAGING = {
+    "cloud.local_healthimaging": ("pynetdicom", "awsiot"),
+    "cloud.imagesets": ("awsiot",),  # sends with pynetdicom
+}
 CLOUD_ONLY = ("fastapi", "uvicorn", "jinja2", "aws_lambda_powertools", "psycopg")
 
 # Runs inside the installed environment: arguments are the package and the libraries that must not be needed.
 IMPORT_ALL = """
 import importlib, pkgutil, sys
-package, *forbidden = sys.argv[1:]
+package, left_out, *forbidden = sys.argv[1:]
+left_out = tuple(left_out.split())
 class Forbid:
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in forbidden:
@@ -28,6 +34,8 @@ sys.meta_path.insert(0, Forbid())
 root = importlib.import_module(package)
 names = [package] + [m.name for m in pkgutil.walk_packages(root.__path__, package + ".")]
 for name in names:
+    if left_out and name.startswith(left_out):
+        continue
     if not name.endswith("__main__") and ".versions." not in name and not name.endswith(".env"):
         importlib.import_module(name)
 outside = [m.__file__ for m in list(sys.modules.values())
@@ -47,6 +55,7 @@ COMMANDS: tuple[tuple[tuple[str, ...], dict[str, str], int, str], ...] = (
         "",
     ),
     (("dicom-cloud", "--help"), {}, 0, "ingest"),
+    (("dicom-edge-install", "--help"), {}, 0, "no secret"),
 )
 
 
@@ -117,9 +126,14 @@ def main() -> int:
             wheel = build(folder)
             judge_contents(wheel)
             place = install(wheel, folder)
-            for package, forbidden in (("edge", CLOUD_ONLY), ("cloud", EDGE_ONLY)):
+            parts = (
+                ("edge", "", CLOUD_ONLY),
+                ("cloud", " ".join(IMAGING), EDGE_ONLY),
+                *((name, "", forbidden) for name, forbidden in IMAGING.items()),
+            )
+            for package, left_out, forbidden in parts:
                 python = str(place / "python")
-                print(must([python, "-c", IMPORT_ALL, package, *forbidden], folder).strip())
+                print(must([python, "-c", IMPORT_ALL, package, left_out, *forbidden], folder).strip())
             for (program, *arguments), environment, status, word in COMMANDS:
                 done = run([str(place / program), *arguments], folder, **environment)
                 if done.returncode != status or word not in done.stdout + done.stderr:

@@ -16,14 +16,14 @@ def as_it_is(data: bytes) -> bytes:
 
 
 class TcpProxy:
-    """Forwards each connection to ``target``; ``up`` and ``down`` may change what passes, or cut it with None.
+    """Forwards each connection to ``target`` (a URL, or ``unix:///path``).
 
-    ``rate`` limits the way up, in bytes a second.
+    ``up`` and ``down`` may change what passes, or cut it with None. ``rate`` limits the way up,
+    in bytes a second.
     """
 
     def __init__(self, target: str) -> None:
-        where = urlsplit(target)
-        self._target = (where.hostname or "127.0.0.1", where.port or 80)
+        self._target = target
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.up: Callable[[bytes], bytes | None] = as_it_is
@@ -47,7 +47,7 @@ class TcpProxy:
         while True:
             try:
                 near, _ = self._listener.accept()
-                far = socket.create_connection(self._target, timeout=10)
+                far = self._connect()
             except OSError:
                 return
             far.settimeout(None)
@@ -56,6 +56,14 @@ class TcpProxy:
             self._open |= {near, far}
             threading.Thread(target=self._pass, args=(near, far, True), daemon=True).start()
             threading.Thread(target=self._pass, args=(far, near, False), daemon=True).start()
+
+    def _connect(self) -> socket.socket:
+        where = urlsplit(self._target)
+        if where.scheme != "unix":
+            return socket.create_connection((where.hostname or "127.0.0.1", where.port or 80), timeout=10)
+        far = socket.socket(socket.AF_UNIX)
+        far.connect(where.path)
+        return far
 
     def _pass(self, source: socket.socket, sink: socket.socket, is_up: bool) -> None:
         try:

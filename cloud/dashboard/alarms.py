@@ -31,6 +31,7 @@ class EdgeFacts:
     parked: int
     held: int
     unverified: int
+    rejected: int
     errors: int
 
 
@@ -83,7 +84,8 @@ def _backlog(facts: EdgeFacts, now: datetime) -> Iterator[Alarm]:
     if facts.parked:
         yield Alarm(
             text=f"{number(facts.parked, 'instance is', 'instances are')} parked at the edge.",
-            hint="Their reasons are on the edge's page. Nothing is lost: mend the cause, then dicom-edge retry.",
+            hint="Nothing is lost. Reasons and what can be done are on the edge's page: dicom-edge parked show, retry,"
+            " accept or reject.",
         )
 
 
@@ -92,6 +94,11 @@ def _cloud_side(facts: EdgeFacts) -> Iterator[Alarm]:
         yield Alarm(
             text=f"{number(facts.unverified, 'generation', 'generations')} could not be verified in the store yet.",
             hint="The reason stands with each on the edge's page; it is tried again by itself.",
+        )
+    if facts.rejected:
+        yield Alarm(
+            text=f"{number(facts.rejected, 'generation was', 'generations were')} not imported whole.",
+            hint="Which instances, and why: dicom-cloud imports --failed. Once mended: dicom-cloud imports --retry.",
         )
     if facts.held:
         yield Alarm(

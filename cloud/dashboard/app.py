@@ -18,7 +18,7 @@ from cloud.dashboard.alarms import number
 from cloud.dashboard.errors import load_errors
 from cloud.dashboard.figures import load_edge, load_overview
 from cloud.dashboard.study import load_study
-from cloud.db.migrate import newest
+from cloud.db.migrate import known_steps, newest
 from cloud.events import Event, log
 
 HERE = Path(__file__).parent
@@ -72,23 +72,28 @@ class Pages:
         return HTMLResponse(template.render(title=title, part=f"{name}.html", **values), status_code=status)
 
 
-def build_app(engine: sa.Engine, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> FastAPI:
-    """Return the dashboard over a read-only ``engine``."""
+def build_app(
+    engine: sa.Engine, clock: Callable[[], datetime] = lambda: datetime.now(UTC), *, hosts: frozenset[str] = HOSTS
+) -> FastAPI:
+    """Return the dashboard over a read-only ``engine``, answering to the names ``hosts`` only."""
     # The generated API pages would load scripts from elsewhere.
     app = FastAPI(title="dicom-cloud", docs_url=None, redoc_url=None, openapi_url=None)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
-    app.middleware("http")(_guard)
+    app.middleware("http")(_guard(hosts))
     _add_pages(app, engine, clock)
     _add_machine_readable(app, engine, clock)
     return app
 
 
-async def _guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-    host = request.headers.get("host", "")
-    name = host[: host.find("]") + 1] if host.startswith("[") else host.partition(":")[0]
-    response = await call_next(request) if name.lower() in HOSTS else Response("unknown host", status_code=421)
-    response.headers.update(HEADERS)
-    return response
+def _guard(hosts: frozenset[str]) -> Callable[[Request, Callable[[Request], Awaitable[Response]]], Awaitable[Response]]:
+    async def guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+        host = request.headers.get("host", "")
+        name = host[: host.find("]") + 1] if host.startswith("[") else host.partition(":")[0]
+        response = await call_next(request) if name.lower() in hosts else Response("unknown host", status_code=421)
+        response.headers.update(HEADERS)
+        return response
+
+    return guard
 
 
 def _add_pages(app: FastAPI, engine: sa.Engine, clock: Callable[[], datetime]) -> None:
@@ -142,7 +147,8 @@ def _add_machine_readable(app: FastAPI, engine: sa.Engine, clock: Callable[[], d
             log(Event.PAGE_FAILED, "the index cannot be read", level=logging.ERROR, exc=e)
             return JSONResponse({"status": "index cannot be read"}, status_code=503)
         if schema != newest():
-            return JSONResponse({"status": "index needs dicom-cloud migrate", "schema": schema}, status_code=503)
+            words = "index needs dicom-cloud migrate" if schema in known_steps() else "index is of newer software"
+            return JSONResponse({"status": words, "schema": schema}, status_code=503)
         return JSONResponse({"status": "ok", "schema": schema})
 
 

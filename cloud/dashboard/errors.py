@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from cloud.dashboard.figures import GenerationLine, load_generations
 from cloud.db import models as m
+from cloud.orphans import is_orphan
 
 MOST_ERRORS = 200
 ORPHAN_AFTER = timedelta(days=1)  # a manifest follows its objects within minutes, over a bad link within hours
@@ -62,8 +63,5 @@ def load_errors(connection: sa.Connection, now: datetime) -> ErrorsPage:
 
 
 def _unannounced(connection: sa.Connection, now: datetime) -> int:
-    u, where = m.unannounced, m.instancelocation
-    # A notice and its manifest may be taken at the same moment: what is listed by now does not count.
-    listed = sa.exists().where(where.c.bucket == u.c.bucket, where.c.key == u.c.key)
-    found = sa.select(sa.func.count()).select_from(u).where(u.c.seenat < now - ORPHAN_AFTER, sa.not_(listed))
+    found = sa.select(sa.func.count()).select_from(m.unannounced).where(is_orphan(now - ORPHAN_AFTER))
     return int(connection.scalar(found) or 0)

@@ -210,6 +210,7 @@ def _edge_lines(connection: sa.Connection, now: datetime, edge_id: str | None = 
     sums = {row.edgeid: row for row in connection.execute(_sums())}
     errors = _by_edge(connection, m.ingesterror.c.edgeid, m.ingesterror.c.resolvedat.is_(None))
     waiting = _by_edge(connection, g.c.edgeid, g.c.state.not_in(SETTLED), g.c.reason.is_not(None))
+    rejected = _by_edge(connection, g.c.edgeid, g.c.state == m.GenerationState.REJECTED)
     statuses = {row.edgeid: row for row in connection.execute(sa.select(m.edge))}
     for edge in list_edges(connection):
         if edge_id is not None and edge.edge_id != edge_id:
@@ -224,6 +225,7 @@ def _edge_lines(connection: sa.Connection, now: datetime, edge_id: str | None = 
             parked=figures.parked,
             held=figures.held,
             unverified=waiting.get(edge.edge_id, 0),
+            rejected=rejected.get(edge.edge_id, 0),
             errors=errors.get(edge.edge_id, 0),
         )
         yield EdgeLine(

@@ -45,6 +45,19 @@ class EdgeError:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Whom the edge turned away, why, and how often."""
+
+    kind: str
+    peer: str
+    calling_ae_title: str
+    text: str
+    hint: str
+    count: int
+    at: datetime | None  # the last time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EdgeStatus:
     """An edge's newest status; ``damaged`` says that parts of it could not be read and count as nothing."""
 
@@ -53,12 +66,16 @@ class EdgeStatus:
     duplicates: int = 0
     parked_total: int = 0
     oldest_waiting: datetime | None = None
+    oldest_on_one_disk: datetime | None = None  # neither the store nor a second disk has it
+    tells_one_disk: bool = False  # software of before there was that figure says nothing of it
     free_bytes: int | None = None
     associations: int | None = None
     software_version: str = ""
     open_generations: tuple[OpenGeneration, ...] = ()
     parked: tuple[ParkedItem, ...] = ()
     errors: tuple[EdgeError, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    refusals_not_listed: int = 0
     damaged: bool = False
 
 
@@ -156,11 +173,30 @@ def read_status(doc: object) -> EdgeStatus:
         duplicates=by_state[State.DUPLICATE],
         parked_total=max(r.count(doc, "ParkedTotal"), by_state[State.PARKED]),
         oldest_waiting=r.time(doc, "OldestWaiting"),
+        oldest_on_one_disk=r.time(doc, "OldestOnOneDisk"),
+        tells_one_disk="OldestOnOneDisk" in doc,
         free_bytes=r.number(doc, "FreeBytes"),
         associations=r.number(doc, "Associations"),
         software_version=r.text(doc, "SoftwareVersion"),
         open_generations=generations,
         parked=parked,
         errors=errors,
+        refusals=_refusals(r, doc),
+        refusals_not_listed=r.count(doc, "RefusalsNotListed"),
         damaged=r.damaged,
+    )
+
+
+def _refusals(r: _Reader, doc: dict[str, Any]) -> tuple[Refusal, ...]:
+    return tuple(
+        Refusal(
+            kind=r.text(row, "Kind"),
+            peer=r.text(row, "Peer"),
+            calling_ae_title=r.text(row, "CallingAETitle"),
+            text=r.text(row, "Text"),
+            hint=r.text(row, "Hint"),
+            count=r.count(row, "Count"),
+            at=r.time(row, "At"),
+        )
+        for row in r.rows(doc, "Refusals")
     )

@@ -1,5 +1,6 @@
 """The figures of one study: series, ATRIUIDs, keys, import jobs, what is held."""
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -8,6 +9,7 @@ import sqlalchemy as sa
 from cloud.dashboard.figures import GenerationLine, load_generations
 from cloud.dashboard.status import read_status
 from cloud.db import models as m
+from cloud.imports.report import MOST_REASONS, SeriesImport, load_accounts
 from edge.contract.states import JobStatus
 
 MOST_KEYS = 200
@@ -38,6 +40,17 @@ class JobLine:
     import_location: str
     submitted_at: datetime | None
     ended_at: datetime | None
+    reason: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageSetLine:
+    """One image set of a series."""
+
+    image_set_id: str
+    version: int | None
+    is_primary: bool | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +63,9 @@ class SeriesLine:
     images: int
     atriuid: str
     jobs: tuple[JobLine, ...]
+    account: SeriesImport | None  # what became of its instances; None if nothing of it was ever to be imported
+    image_sets: tuple[ImageSetLine, ...]
+    preflight: tuple[tuple[str, int], ...]  # what an import would refuse, said by the edge, and of how many
     objects: tuple[ObjectLine, ...]
     more: int  # objects that are not shown
 
@@ -122,8 +138,12 @@ def _series(connection: sa.Connection, study_id: int, uid: str) -> list[SeriesLi
                 import_location=row.importlocation,
                 submitted_at=row.submittedat,
                 ended_at=row.endedat,
+                reason=row.reason or "",
+                hint=row.hint or "",
             )
         )
+    accounts = {a.series_instance_uid: a for a in load_accounts(connection, uid)}
+    image_sets = _image_sets(connection, list(accounts))
     s = m.series
     found = connection.execute(
         sa.select(s).where(s.c.study_id == study_id).order_by(s.c.seriesnumber, s.c.seriesinstanceuid)
@@ -139,11 +159,34 @@ def _series(connection: sa.Connection, study_id: int, uid: str) -> list[SeriesLi
                 images=row.imagecount,
                 atriuid=tags.get(row.seriesinstanceuid, ""),
                 jobs=tuple(jobs.get(row.seriesinstanceuid, ())),
+                account=_told(accounts.get(row.seriesinstanceuid), row.seriesinstanceuid in jobs),
+                image_sets=tuple(image_sets.get(row.seriesinstanceuid, ())),
+                preflight=tuple(_preflight(connection, row.id)),
                 objects=tuple(objects),
                 more=max(0, row.imagecount - MOST_KEYS),
             )
         )
     return lines
+
+
+def _told(account: SeriesImport | None, has_job: bool) -> SeriesImport | None:
+    return account if account is not None and (has_job or account.off) else None
+
+
+def _image_sets(connection: sa.Connection, series: list[str]) -> dict[str, list[ImageSetLine]]:
+    t = m.ahliimageset
+    found: dict[str, list[ImageSetLine]] = {}
+    for row in connection.execute(sa.select(t).where(t.c.seriesinstanceuid.in_(series)).order_by(t.c.id)):
+        line = ImageSetLine(image_set_id=row.imagesetid, version=row.version, is_primary=row.isprimary)
+        found.setdefault(row.seriesinstanceuid, []).append(line)
+    return found
+
+
+def _preflight(connection: sa.Connection, series_id: int) -> list[tuple[str, int]]:
+    i = m.instance
+    wanted = sa.select(i.c.importwarnings).where(i.c.series_id == series_id, i.c.importwarnings.is_not(None))
+    counted = Counter(str(text) for warnings in connection.scalars(wanted) for text in warnings)
+    return counted.most_common(MOST_REASONS)
 
 
 def _objects(connection: sa.Connection, series_id: int) -> list[ObjectLine]:

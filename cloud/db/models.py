@@ -119,6 +119,7 @@ instance = sa.Table(
     _time("receivedat", nullable=False),
     _flag("has_error"),
     _text("error"),
+    sa.Column("importwarnings", sa.JSON(none_as_null=True)),  # the edge's pre-flight: what an import would not like
     _time("insertedat", nullable=False),
     sa.UniqueConstraint("sopinstanceuid"),
 )
@@ -134,7 +135,14 @@ instancelocation = sa.Table(
     _text("key", nullable=False),  # fault 20: no shorter than a legal key
     _text("versionid"),
     _text("crc64nvme", nullable=False),
+    _text("importstate"),  # cloud.imports.states.Outcome: IMPORTED, WARNED or FAILED; NULL: not yet
+    _text("importreason"),  # why it failed, or what it was warned of; HealthImaging's words, cut
+    _text("importcause"),  # the same in our words and the service's codes alone: that is told outside the index
+    _flag("importretry"),  # it failed, and is tried once more
+    _text("imagesetid"),
+    _time("importedat"),
     sa.UniqueConstraint("bucket", "key"),
+    sa.Index("ix_instancelocation_jobid", "jobid"),
 )
 
 instanceconflict = sa.Table(
@@ -175,7 +183,7 @@ edge = sa.Table(
     _number("edgenumber"),  # the newest given to it; all of them stand in edgenumber
     _text("site"),
     _time("lastseen"),
-    _time("statusat"),  # when the edge sent what stands in status
+    _time("statusat"),  # when the queue took what stands in status
     sa.Column("status", sa.JSON(none_as_null=True)),
     sa.UniqueConstraint("edgeid"),
     sa.UniqueConstraint("edgenumber"),
@@ -216,6 +224,10 @@ generation = sa.Table(
     _text("hint"),
     _count("attempts"),  # that failed
     _time("verifiedat"),
+    _flag("importsoff"),  # AHLI_ENABLED was false when it came: nothing of it was queued (E047)
+    _text("receiptstate"),  # what the edge is to be told of its import: IMPORTED or REJECTED
+    _text("receiptreason"),
+    _time("receiptsentat"),  # NULL while receiptstate still has to go down
     _time("insertedat", nullable=False),
     sa.UniqueConstraint("jobid"),
 )
@@ -234,9 +246,57 @@ ahlijob = sa.Table(
     _text("resultlocation", nullable=False),
     _time("submittedat"),
     _time("endedat"),
+    _text("reason"),  # why it waits or failed, in plain words
+    _text("hint"),
+    _time("notbefore"),  # when it is looked at again, if it could not be planned
     _time("insertedat", nullable=False),
     sa.UniqueConstraint("jobid", "studyinstanceuid", "seriesinstanceuid"),
     sa.Index("ix_ahlijob_status", "status"),
+)
+
+ahliimport = sa.Table(
+    "ahliimport",  # one job of HealthImaging: one prefix, one attempt; it may carry several rows of ahlijob
+    METADATA,
+    _id(),
+    _text("jobid", nullable=False, index=True),  # the generation
+    _text("datastoreid", nullable=False),
+    _text("importlocation", nullable=False),
+    _text("resultlocation", nullable=False),
+    _text("clienttoken", nullable=False),  # of prefix and attempt: a start that is repeated finds the same job
+    _number("attempt", nullable=False),
+    _number("files", nullable=False),
+    _number("bytes", nullable=False),
+    _text("state", nullable=False),  # cloud.imports.states.ImportState
+    _text("ahlijobid", index=True),
+    _text("outputlocation"),  # the folder of its manifests
+    _time("notbefore"),
+    _time("leaseduntil"),
+    _time("polledat"),
+    _time("submittedat"),
+    _time("endedat"),
+    _count("tries"),  # of its present step, that failed
+    _text("reason"),
+    _text("hint"),
+    _time("insertedat", nullable=False),
+    sa.UniqueConstraint("clienttoken"),
+    sa.Index("ix_ahliimport_state", "state"),
+)
+
+ahliimportseries = sa.Table(
+    "ahliimportseries",  # which rows of ahlijob an import carries
+    METADATA,
+    _id(),
+    _to("ahliimport_id", "ahliimport.id", index=False),
+    _to("ahlijob_id", "ahlijob.id"),
+    sa.UniqueConstraint("ahliimport_id", "ahlijob_id"),
+)
+
+importpace = sa.Table(
+    "importpace",  # one row: whoever starts a job locks it, so that all together keep the service's pace
+    METADATA,
+    sa.Column("id", sa.BigInteger(), primary_key=True, autoincrement=False),
+    _time("nextat"),
+    _count("throttled"),  # times in a row
 )
 
 ahliimageset = sa.Table(
@@ -273,6 +333,8 @@ edcpipelinefile = sa.Table(
     _text("status", nullable=False),  # P042: Started, In Progress, Completed, Failed
     _flag("has_error"),
     _time("ts_create", nullable=False),
+    _text("execution"),  # the run that asked for it: asked again, the same record (I4); NULL at an edge
+    sa.Index("ix_edcpipelinefile_execution", "execution", unique=True),
 )
 
 edcpipelinefiledicom = sa.Table(
@@ -305,12 +367,3 @@ ingesterror = sa.Table(
     _time("resolvedat"),
     sa.UniqueConstraint("fingerprint"),
 )
-
-#: E036: one line a study, as a person looks for it.
-STUDYLIST_VIEW = """
-CREATE VIEW studylist AS
-SELECT s.studyinstanceuid, p.patientname, p.patientid, p.identityissuer, p.patientbirthdate, p.patientsex,
-       s.studydate, s.studytime, s.studydescription, s.accessionnumber, s.modalitiesinstudy,
-       s.seriescount, s.totalimagecount, s.fileid
-  FROM study s JOIN patient p ON p.id = s.patient_id
-"""

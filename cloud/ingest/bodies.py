@@ -1,7 +1,7 @@
 """What the messages' bodies say, typed; a body that does not fit is parked, never guessed at."""
 
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -61,15 +61,14 @@ def completed(envelope: Envelope) -> Completed:
         raise Malformed(_fields(e)) from None
 
 
-def sent_at(envelope: Envelope) -> datetime:
-    """Return when the edge sent the message, in UTC; raises Malformed, also for an EdgeId of the wrong shape."""
+def check_sender(envelope: Envelope) -> None:
+    """Raise Malformed for an EdgeId of the wrong shape, or a SentAt that is no time."""
     if not is_edge_id(envelope.edge_id):
         raise Malformed("the EdgeId is no name of an edge (letters, digits, : _ -, at most 128)")
     try:
-        at = datetime.fromisoformat(envelope.sent_at)
+        datetime.fromisoformat(envelope.sent_at)
     except ValueError:
         raise Malformed("SentAt is no ISO 8601 time") from None
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 
 def _fields(e: ValidationError) -> str:

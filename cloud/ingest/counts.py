@@ -38,8 +38,3 @@ def update_pipeline_counts(connection: sa.Connection, file_id: int, study_id: in
             serienum=sa.select(m.series.c.seriesnumber).where(mine).scalar_subquery(),
         )
     )
-
-
-def has_modality(modality: str) -> sa.ColumnElement[bool]:
-    """Return the condition that a study holds a series of exactly this modality: CT is not in RTSTRUCT (fault 18)."""
-    return sa.exists().where(m.series.c.study_id == m.study.c.id, m.series.c.modality == modality)

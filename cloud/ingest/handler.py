@@ -11,6 +11,7 @@ from cloud.compose import open_ingester
 from cloud.config import IngestSettings, load_settings
 from cloud.events import configure_logging
 from cloud.ingest.ingest import Ingester
+from edge.contract.queue_answers import queued_at
 
 # One batch that fails whole is answered like any other: its messages come again one by one, not as an error of ours.
 _processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
@@ -24,7 +25,7 @@ def _ingester() -> Ingester:
 
 
 def _record(record: SQSRecord) -> None:
-    _ingester().handle(record.body)
+    _ingester().handle(record.body, queued_at(record.raw_event.get("attributes", {})))
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:

@@ -25,7 +25,7 @@ class Ingester:
     """Acts on messages: ``handle`` returns once a message is dealt with, and raises if it must come again.
 
     ``send`` puts receipts into an edge's queue; None sends none. ``bucket`` is the one that ``reader`` reads, None
-    where the store has no bucket.
+    where the store has no bucket. Without ``imports`` nothing is queued for HealthImaging (E047).
     """
 
     def __init__(
@@ -36,6 +36,7 @@ class Ingester:
         *,
         bucket: str | None = None,
         threads: int = 16,
+        imports: bool = True,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._engine = engine
@@ -43,11 +44,13 @@ class Ingester:
         self._send = send
         self._bucket = bucket
         self._threads = threads
+        self._imports = imports
         self._clock = clock
 
-    def handle(self, text: str) -> None:
+    def handle(self, text: str, queued_at: datetime | None = None) -> None:
         """Deal with one message; any repetition and any order give the same rows (I4, I5, fault 6).
 
+        ``queued_at`` is when the queue took it: what an edge last said is told by that, not by the edge's own clock.
         Raises MessageFault (parked in ``ingesterror``: no repetition helps), ManifestFault or ObjectFault (said on the
         generation's row: it may help), StoreAway, or what the database or the receipt queue raise.
         """
@@ -59,7 +62,7 @@ class Ingester:
         envelope: Envelope | None = None
         try:
             envelope = load_envelope(text)
-            self._act(envelope)
+            self._act(envelope, queued_at)
         except UnknownVersion as e:
             self._park(text, envelope, f"unknown version: {e}", UPGRADE)
             raise MessageFault(str(e), hint=UPGRADE) from e
@@ -70,16 +73,18 @@ class Ingester:
             self._park(text, envelope, str(e), e.hint)
             raise
 
-    def _act(self, envelope: Envelope) -> None:
-        sent_at = bodies.sent_at(envelope)
+    def _act(self, envelope: Envelope, queued_at: datetime | None) -> None:
+        bodies.check_sender(envelope)
+        now = self._clock()
+        heard_at = min(queued_at or now, now)
         with self._engine.begin() as connection:
-            record.record_seen(connection, envelope.edge_id, sent_at, self._clock())
+            record.record_seen(connection, envelope.edge_id, heard_at, now)
         match envelope.kind:
             case Kind.INCOMING:
                 self._incoming(envelope)
             case Kind.STATUS:
                 with self._engine.begin() as connection:
-                    record.record_status(connection, envelope, sent_at)
+                    record.record_status(connection, envelope, heard_at, now)
                 log(Event.STATUS, "an edge sent its status", level=logging.DEBUG, edge=envelope.edge_id)
             case Kind.COMPLETED:
                 self._completed(envelope)
@@ -99,8 +104,10 @@ class Ingester:
             log(Event.REPEATED, "a generation was announced again", edge=envelope.edge_id, job=body.JobId)
         self._send_receipt(envelope.edge_id, body.JobId, outcome)
 
-    def take_over(self, edge_id: str, body: bodies.Completed) -> Outcome:
+    def take_over(self, edge_id: str, body: bodies.Completed, *, without_missing: bool = False) -> Outcome:
         """Verify one announced generation and write it, unless that was done before; no receipt is sent.
+
+        With ``without_missing``, an operator's decision, the objects that are not as announced are left out and held.
 
         Raises what :meth:`handle` raises, and UnknownVersion and Malformed; nothing is recorded in ``ingesterror``.
         """
@@ -109,7 +116,7 @@ class Ingester:
                 "the manifest lies in another bucket than this ingester reads",
                 hint="give edge and ingester the same BUCKETNAME",
             )
-        return self._settled(body) or self._verify_and_write(edge_id, body)
+        return self._settled(body) or self._verify_and_write(edge_id, body, without_missing=without_missing)
 
     def _settled(self, body: bodies.Completed) -> Outcome | None:
         """Spare the store a repeated message; whether it is the same manifest, the locked look decides otherwise."""
@@ -119,11 +126,13 @@ class Ingester:
             return None
         return Outcome(state=m.GenerationState(row.state), repeated=True, reason=row.reason or "")
 
-    def _verify_and_write(self, edge_id: str, body: bodies.Completed) -> Outcome:
+    def _verify_and_write(self, edge_id: str, body: bodies.Completed, *, without_missing: bool) -> Outcome:
         manifest: Manifest | None = None
         try:
             manifest = verify.fetch_manifest(self._reader, edge_id, body)
-            verify.verify_objects(self._reader, manifest, self._threads)
+            problems = verify.find_problems(self._reader, manifest, self._threads)
+            if not without_missing:
+                verify.require_all(manifest, problems)
         except (ManifestFault, ObjectFault, StoreFault, StoreAway) as e:
             study = manifest.study_instance_uid if manifest else ""
             with self._engine.begin() as connection:
@@ -138,7 +147,9 @@ class Ingester:
             )
             raise
         with self._engine.begin() as connection:
-            outcome = write_generation(connection, manifest, body, self._clock())
+            outcome = write_generation(
+                connection, manifest, body, self._clock(), left_out=problems, imports=self._imports
+            )
         log(
             Event.CONFLICT if outcome.held else Event.VERIFIED,
             outcome.reason or "a generation was verified and indexed",

@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable
+from datetime import datetime
 
 from cloud.events import Event, log
 from edge.contract.queue import Delivery, Queue
@@ -22,7 +23,7 @@ class Poller:
     def __init__(
         self,
         queue: Queue,
-        handle: Callable[[str], None],
+        handle: Callable[[str, datetime], None],
         stop: threading.Event,
         *,
         ready: Callable[[], None] = lambda: None,
@@ -52,7 +53,7 @@ class Poller:
 
     def _deal_with(self, delivery: Delivery) -> None:
         try:
-            self._handle(delivery.body)
+            self._handle(delivery.body, delivery.sent_at)
             self._queue.delete(delivery.receipt)
         except Exception as e:  # noqa: BLE001 - the worker loop's door: the queue keeps the message
             self._failed = True

@@ -14,21 +14,25 @@ from cloud.ingest.write import SETTLED
 from edge.contract.envelope import Envelope
 
 
-def record_seen(connection: sa.Connection, edge_id: str, sent_at: datetime, now: datetime) -> None:
-    """Record when the edge was last heard: the time it sent, but never one in our future."""
-    seen = min(sent_at, now)
+def record_seen(connection: sa.Connection, edge_id: str, heard_at: datetime, now: datetime) -> None:
+    """Record when the edge was last heard, but never a time in our future."""
+    seen = min(heard_at, now)
     insert_or_keep(connection, m.edge, [{"edgeid": edge_id, "lastseen": seen}])
     older = sa.or_(m.edge.c.lastseen.is_(None), m.edge.c.lastseen < seen)
     connection.execute(sa.update(m.edge).where(m.edge.c.edgeid == edge_id, older).values(lastseen=seen))
 
 
-def record_status(connection: sa.Connection, envelope: Envelope, sent_at: datetime) -> None:
-    """Keep the newest status of an edge, whatever order they come in; its shape is judged where it is shown."""
-    older = sa.or_(m.edge.c.statusat.is_(None), m.edge.c.statusat < sent_at)
+def record_status(connection: sa.Connection, envelope: Envelope, heard_at: datetime, now: datetime) -> None:
+    """Keep the newest status of an edge, whatever order they come in; its shape is judged where it is shown.
+
+    Which is the newest, the queue's clock tells: an edge's own may be set forward and back.
+    """
+    at = m.edge.c.statusat
+    older = sa.or_(at.is_(None), at <= heard_at, at > now)  # the last: software before told by the edge's clock
     connection.execute(
         sa.update(m.edge)
         .where(m.edge.c.edgeid == envelope.edge_id, older)
-        .values(status=clean_json(envelope.body), statusat=sent_at)
+        .values(status=clean_json(envelope.body), statusat=heard_at)
     )
 
 

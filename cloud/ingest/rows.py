@@ -1,26 +1,17 @@
 """From a manifest to the values of rows; pure."""
 
-import hashlib
 import math
-import re
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 from edge.contract.attributes import BY_LEVEL, Attribute, Level, SqlType
+from edge.contract.identity import patient_identity
 from edge.contract.keys import series_prefix
 from edge.contract.manifest import Manifest, ManifestInstance
+from edge.contract.text import clean_text
 
-# PostgreSQL's text holds neither NUL nor half a surrogate pair; both only come from damaged values.
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _INT64 = 1 << 63
-#: A PostgreSQL index entry holds 2,712 bytes; identifiers beyond this are replaced by their digest.
-MAX_IDENTITY = 600
-
-
-def clean_text(text: str) -> str:
-    """Return ``text`` with what no database can store replaced by U+FFFD."""
-    return _UNSTORABLE.sub("\ufffd", text)
 
 
 def clean_json(value: Any) -> Any:
@@ -83,20 +74,18 @@ def level_values(level: Level, instances: Iterable[ManifestInstance]) -> dict[st
 def patient_row(manifest: Manifest, now: datetime) -> dict[str, Any]:
     """Return the patient's row; identity is (issuer, id), the site issues what names no issuer (D9, fault 16)."""
     values = level_values(Level.PATIENT, manifest.instances)
-    number = values["patientid"]
+    identity = patient_identity(
+        values["patientid"],
+        values["issuerofpatientid"],
+        site=manifest.site,
+        study_instance_uid=manifest.study_instance_uid,
+    )
     return {
-        "identityissuer": _identity(values["issuerofpatientid"] or manifest.site),
-        "identityid": _identity(number) if number else f"study:{manifest.study_instance_uid}",
+        "identityissuer": identity.issuer,
+        "identityid": identity.id,
         **values,
         "insertedat": now,
     }
-
-
-def _identity(text: str) -> str:
-    text = clean_text(text)
-    if len(text) <= MAX_IDENTITY:
-        return text
-    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
 
 def study_row(manifest: Manifest, patient_id: int, file_id: int | None, now: datetime) -> dict[str, Any]:
@@ -147,6 +136,7 @@ def instance_row(series_id: int, i: ManifestInstance, now: datetime) -> dict[str
         "receivedat": i.received_at,
         "has_error": i.has_error,
         "error": clean_text(i.error) if i.error else None,
+        "importwarnings": clean_json(list(i.import_warnings)) or None,
         "insertedat": now,
     }
 

@@ -12,10 +12,10 @@ import sqlalchemy as sa
 from cloud.db import models as m
 from cloud.db.upsert import insert_or_keep
 from cloud.events import Event, log
-from cloud.ingest.rows import clean_text
+from edge.contract.text import clean_text
 
 #: What lies there is in no manifest, whatever its name ends with.
-NEVER_LISTED = ("manifests/", "parked/", "originals/", "journal/", "results/")
+NEVER_LISTED = ("manifests/", "parked/", "originals/", "journal/", "diagnostics/", "doctor/", "results/")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

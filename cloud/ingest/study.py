@@ -9,6 +9,7 @@ from cloud.db import models as m
 from cloud.db.upsert import insert_or_fill
 from cloud.ingest import rows
 from edge.contract.attributes import BY_LEVEL, Level
+from edge.contract.identity import placeholder
 from edge.contract.manifest import Manifest
 
 OTHER_PATIENT = "The patient's identity differs from that of the study's first instances; the first one stays."
@@ -57,7 +58,7 @@ def _patient(connection: sa.Connection, manifest: Manifest, now: datetime) -> in
 
 def _other_patient(connection: sa.Connection, manifest: Manifest, study_id: int, old: int, new: int) -> str:
     """Replace the stand-in of a study without PatientID by the patient now known; otherwise the first one stays."""
-    stand_in = f"study:{manifest.study_instance_uid}"
+    stand_in = placeholder(manifest.study_instance_uid)
     identity = connection.scalar(sa.select(m.patient.c.identityid).where(m.patient.c.id == old))
     replaced = identity == stand_in
     if replaced:

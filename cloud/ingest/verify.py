@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -24,10 +24,11 @@ Announced = ManifestInstance | OriginalObject
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectProblem:
-    """One announced object that is not there as announced."""
+    """One announced object that is not there as announced; ``there`` tells that something else lies in its place."""
 
     key: str
     words: str
+    there: bool = True
 
 
 def fetch_manifest(reader: ObjectReader, edge_id: str, body: Completed) -> Manifest:
@@ -117,36 +118,43 @@ def _instance_faults(manifest: Manifest, i: ManifestInstance, prefix: str) -> li
     strayed = i.original is not None and not i.original.key.startswith(f"originals/{manifest.edge_id}/")
     if i.key != expected or not i.key.startswith(prefix) or strayed:
         return ["an instance lies outside its generation, or its original outside this edge's originals"]
-    if i.file_id // FILE_IDS_PER_EDGE != manifest.edge_number or i.file_id % FILE_IDS_PER_EDGE == 0 or i.scan_id < 1:
+    # A study that the edge sent under a number it had before keeps its FileID; whose that is, the index knows.
+    number, n = divmod(i.file_id, FILE_IDS_PER_EDGE)
+    if not 0 < number <= manifest.edge_number or n == 0 or i.scan_id < 1:
         return ["an ATRIUID is not of this edge's numbers"]
     if i.received_at.tzinfo is None or i.size < 0 or i.received_size < 0 or not i.crc64nvme:
         return ["an instance has no zone in its time, no size or no checksum"]
     return []
 
 
-def verify_objects(reader: ObjectReader, manifest: Manifest, threads: int) -> None:
-    """Check size, CRC64NVME and version of every announced object (D6); raises ObjectFault, StoreAway, StoreFault.
+def find_problems(reader: ObjectReader, manifest: Manifest, threads: int) -> dict[str, ObjectProblem]:
+    """Check size, CRC64NVME and version of every announced object (D6); return the faults by SOPInstanceUID.
 
-    Only heads are read (fault 21); an object is read in full where its store keeps no checksum.
+    Only heads are read (fault 21); an object is read in full where its store keeps no checksum. Raises StoreAway,
+    StoreFault.
     """
 
-    def problem(announced: Announced) -> ObjectProblem | None:
-        return find_problem(reader, announced)
+    def problem(i: ManifestInstance) -> ObjectProblem | None:
+        return find_problem(reader, i) or (find_problem(reader, i.original) if i.original else None)
 
-    objects: list[Announced] = [*manifest.instances, *(i.original for i in manifest.instances if i.original)]
-    problems = [p for p in _in_parallel(problem, objects, threads) if p is not None]
+    found = zip(manifest.instances, _in_parallel(problem, manifest.instances, threads), strict=True)
+    return {i.sop_instance_uid: p for i, p in found if p is not None}
+
+
+def require_all(manifest: Manifest, problems: dict[str, ObjectProblem]) -> None:
+    """Raise ObjectFault if any object is not as announced."""
     if problems:
-        first = problems[0]
+        first = next(iter(problems.values()))
         raise ObjectFault(
-            f"{len(problems)} of {len(objects)} announced objects are not in the store as announced;"
+            f"{len(problems)} of {len(manifest.instances)} announced instances do not lie in the store as announced;"
             f" the first: {first.key} {first.words}",
-            hint="the edge has them for RETAIN_HOURS after it announced them: dicom-edge fetch gives them back there;"
-            " see what removed or replaced the objects",
+            hint="see what removed or replaced them; the edge has them for RETAIN_HOURS after it announced them"
+            f" (dicom-edge fetch); to index the others without them: dicom-cloud accept {manifest.job_id}",
         )
 
 
 def _in_parallel(
-    work: Callable[[Announced], ObjectProblem | None], items: list[Announced], threads: int
+    work: Callable[[ManifestInstance], ObjectProblem | None], items: Sequence[ManifestInstance], threads: int
 ) -> list[ObjectProblem | None]:
     if not items:
         return []
@@ -158,7 +166,9 @@ def find_problem(reader: ObjectReader, i: Announced) -> ObjectProblem | None:
     """Return what is wrong with one object in the store, None if it is as announced."""
     held = reader.head(i.key, i.version_id)
     if held is None:
-        return ObjectProblem(key=i.key, words="is missing")
+        if i.version_id is not None and reader.head(i.key) is not None:
+            return ObjectProblem(key=i.key, words="is missing in the version announced; something else lies there")
+        return ObjectProblem(key=i.key, words="is missing", there=False)
     if held.size != i.size:
         return ObjectProblem(key=i.key, words=f"has {held.size} bytes, announced were {i.size}")
     if i.version_id is not None and held.version_id != i.version_id:

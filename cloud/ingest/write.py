@@ -4,8 +4,10 @@ Locks are taken in one order by everybody: generation, patient, study, series, i
 locked before its counts are computed, so that two ingesters on one study leave the right ones (fault 17).
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,14 +15,20 @@ import sqlalchemy as sa
 from cloud.db import models as m
 from cloud.db.upsert import ROWS, chunks, insert_or_fill, insert_or_keep, insert_or_set
 from cloud.errors import MessageFault
+from cloud.imports.settle import settle
 from cloud.ingest import counts, rows
 from cloud.ingest.bodies import Completed
 from cloud.ingest.study import lock_study
+from cloud.ingest.verify import ObjectProblem
+from edge.contract.atriuid import FILE_IDS_PER_EDGE
 from edge.contract.attributes import BY_LEVEL, Level
 from edge.contract.manifest import Manifest, ManifestInstance
 from edge.contract.states import JobStatus, PipelineStatus
 
 EDGE_PIPELINE = {"code": "edge", "label": "Received by edges", "ddfiles": None}
+#: How the reason of an instance begins that an operator accepted to go without.
+LEFT_OUT = "accepted without it by an operator"
+_CAME_AGAIN = " What was held came again since."
 #: From here on a generation is not written again; the same message only has its receipt sent again.
 SETTLED = frozenset(
     {
@@ -45,14 +53,32 @@ class Outcome:
     reason: str = ""
 
 
-def write_generation(connection: sa.Connection, manifest: Manifest, source: Completed, now: datetime) -> Outcome:
-    """Write index, locations, pipeline rows and import jobs; raises MessageFault if an identifier is another's."""
-    settled = lock_generation(connection, manifest, source, now)
+def write_generation(
+    connection: sa.Connection,
+    announced: Manifest,
+    source: Completed,
+    now: datetime,
+    *,
+    left_out: Mapping[str, ObjectProblem] = MappingProxyType({}),
+    imports: bool = True,
+) -> Outcome:
+    """Write index, locations, pipeline rows and import jobs; raises MessageFault if an identifier is another's.
+
+    ``left_out`` are the instances, by SOPInstanceUID, that an operator accepted to go without: they are held.
+    """
+    settled = lock_generation(connection, announced, source, now)
     if settled is not None:
         return settled
-    claim_edge_number(connection, manifest, now)
-    if not manifest.instances:  # all of it was parked at the edge: nothing to index, and no patient to invent
-        return _settle(connection, manifest, source, [], "", now)
+    claim_edge_number(connection, announced, now)
+    missing = [
+        rows.conflict_row(announced, i, f"{LEFT_OUT}: the object {left_out[i.sop_instance_uid].words}", now)
+        for i in announced.instances
+        if i.sop_instance_uid in left_out
+    ]
+    manifest = replace(announced, instances=tuple(i for i in announced.instances if i.sop_instance_uid not in left_out))
+    if not manifest.instances:  # nothing to index, and no patient to invent: all of it was parked at the edge, or lost
+        insert_or_keep(connection, m.instanceconflict, missing)
+        return _settle(connection, announced, source, missing, _missing_words(missing), now, imports=imports)
     study = lock_study(connection, manifest, now)
     if study.id is None:
         reason = (
@@ -64,17 +90,21 @@ def write_generation(connection: sa.Connection, manifest: Manifest, source: Comp
         conflicts = _index(connection, manifest, study.id, now)
         counts.update_counts(connection, study.id)
         _pipeline(connection, manifest, study.id)
+        _heal(connection, manifest, now)
         held = {row["seriesinstanceuid"] for row in conflicts}
+        # Something else lies under its series' prefix, and an import would take it (fault 13).
+        held |= {r["seriesinstanceuid"] for r in missing if left_out[r["sopinstanceuid"]].there}
         jobs = [
             rows.job_row(manifest, uid, JobStatus.QUEUED, now) for uid in rows.by_series(manifest) if uid not in held
         ]
-        insert_or_keep(connection, m.ahlijob, jobs)
-        reason = " ".join(filter(None, (_conflict_words(conflicts), study.words)))
+        insert_or_keep(connection, m.ahlijob, jobs if imports else [])
+        reason = " ".join(filter(None, (_conflict_words(conflicts), _missing_words(missing), study.words)))
+    conflicts += missing
     insert_or_keep(connection, m.instanceconflict, conflicts)
-    for some in chunks([i.key for i in manifest.instances], ROWS):
+    for some in chunks([i.key for i in announced.instances], ROWS):
         listed = sa.and_(m.unannounced.c.bucket == manifest.bucket, m.unannounced.c.key.in_(some))
         connection.execute(sa.delete(m.unannounced).where(listed))
-    return _settle(connection, manifest, source, conflicts, reason, now)
+    return _settle(connection, announced, source, conflicts, reason, now, imports=imports)
 
 
 def lock_generation(connection: sa.Connection, manifest: Manifest, source: Completed, now: datetime) -> Outcome | None:
@@ -117,19 +147,18 @@ def lock_generation(connection: sa.Connection, manifest: Manifest, source: Compl
 
 
 def claim_edge_number(connection: sa.Connection, manifest: Manifest, now: datetime) -> None:
-    """Record that the edge uses its number; raises MessageFault if the number is another edge's."""
+    """Record that the edge uses its number, and that of its FileIDs; raises MessageFault if one is another edge's."""
     number = manifest.edge_number
-    insert_or_keep(
-        connection,
-        m.edgenumber,
-        [{"edgenumber": number, "edgeid": manifest.edge_id, "registered": False, "givenat": now}],
-    )
-    owner = connection.scalar(sa.select(m.edgenumber.c.edgeid).where(m.edgenumber.c.edgenumber == number))
-    if owner != manifest.edge_id:
-        raise MessageFault(
-            f"edge number {number} belongs to edge {owner}: two edges would issue the same FileIDs",
-            hint="register the edge (dicom-cloud register-edge) and start it on an empty spool with its own number",
-        )
+    numbers = sorted({number, *(i.file_id // FILE_IDS_PER_EDGE for i in manifest.instances)})
+    claims = [{"edgenumber": n, "edgeid": manifest.edge_id, "registered": False, "givenat": now} for n in numbers]
+    insert_or_keep(connection, m.edgenumber, claims)
+    owned = sa.select(m.edgenumber.c.edgenumber, m.edgenumber.c.edgeid).where(m.edgenumber.c.edgenumber.in_(numbers))
+    for taken, owner in connection.execute(owned):
+        if owner != manifest.edge_id:
+            raise MessageFault(
+                f"edge number {taken} belongs to edge {owner}: two edges would issue the same FileIDs",
+                hint="register the edge (dicom-cloud register-edge) and start it on an empty spool with its own number",
+            )
     insert_or_keep(connection, m.edge, [{"edgeid": manifest.edge_id}])
     row = connection.execute(sa.select(m.edge).where(m.edge.c.edgeid == manifest.edge_id)).one()
     new: dict[str, Any] = {}
@@ -195,6 +224,30 @@ def _conflict_words(conflicts: list[dict[str, Any]]) -> str:
     )
 
 
+def _missing_words(missing: list[dict[str, Any]]) -> str:
+    return f"{len(missing)} objects are not in the store as announced; an operator went on without." if missing else ""
+
+
+def _heal(connection: sa.Connection, manifest: Manifest, now: datetime) -> None:
+    """What was left out before, and came again with the same bytes, is held no longer; its edge is told (D7)."""
+    held, jobs = m.instanceconflict, set()
+    for some in chunks([i.sop_instance_uid for i in manifest.instances], ROWS):
+        same = sa.exists().where(
+            m.instance.c.sopinstanceuid == held.c.sopinstanceuid, m.instance.c.receivedsha256 == held.c.receivedsha256
+        )
+        condition = sa.and_(held.c.sopinstanceuid.in_(some), held.c.reason.startswith(LEFT_OUT), same)
+        jobs |= set(connection.scalars(sa.select(held.c.jobid).where(condition)))
+        connection.execute(sa.delete(held).where(condition))
+    left = sa.select(sa.func.count()).where(held.c.jobid == m.generation.c.jobid).scalar_subquery()
+    connection.execute(sa.update(m.generation).where(m.generation.c.jobid.in_(jobs)).values(conflictcount=left))
+    g = m.generation.c
+    whole = (g.jobid.in_(jobs), g.conflictcount == 0, g.state == m.GenerationState.CONFLICT)
+    new = {"state": m.GenerationState.VERIFIED, "reason": g.reason + _CAME_AGAIN, "hint": None}
+    connection.execute(sa.update(m.generation).where(*whole).values(new))
+    for job_id in sorted(jobs):
+        settle(connection, job_id, now)
+
+
 def _pipeline(connection: sa.Connection, manifest: Manifest, study_id: int) -> None:
     """Record FileID and ATRIUIDs (P041-P043), SubjectEventCrfFile NULL, under the pipeline of code ``edge``."""
     file_id = manifest.instances[0].file_id
@@ -247,6 +300,8 @@ def _settle(
     conflicts: list[dict[str, Any]],
     reason: str,
     now: datetime,
+    *,
+    imports: bool,
 ) -> Outcome:
     state = m.GenerationState.CONFLICT if conflicts else m.GenerationState.VERIFIED
     indexed = len(manifest.instances) - len(conflicts)
@@ -273,6 +328,7 @@ def _settle(
             reason=reason or None,
             hint="compare the two and decide which one is right; nothing was overwritten" if conflicts else None,
             verifiedat=now,
+            importsoff=not imports,
         )
     )
     connection.execute(

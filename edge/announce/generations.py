@@ -16,7 +16,7 @@ from edge.contract.keys import manifest_key
 from edge.contract.manifest import Manifest, ManifestInstance, OriginalObject
 from edge.contract.states import State
 from edge.contract.store import ObjectStore, StoredObject
-from edge.errors import StoreConflict
+from edge.errors import StoreConflict, StoreDenied, StoreFault
 from edge.events import Event, log
 from edge.journal.journal import Journal
 from edge.journal.rows import Generation, Instance, Original
@@ -94,11 +94,22 @@ class ManifestStage:
         self._settings = settings
 
     def step(self) -> bool:
-        """Write what can be written; a generation still uploading is passed over."""
-        ready = self._journal.ready_generations()
-        for generation in ready:
-            self._store_manifest(generation, self._journal.instances_of(generation.job_id))
-        return bool(ready)
+        """Write what can be written; a generation still uploading is passed over, and one that is refused too.
+
+        Such a refusal is raised by the step in which nothing could be written: then it is all that is left to tell.
+        """
+        stored, refused = False, None
+        for generation in self._journal.ready_generations():
+            try:
+                self._store_manifest(generation, self._journal.instances_of(generation.job_id))
+                stored = True
+            except StoreDenied:
+                raise  # as every other generation would be
+            except (StoreFault, ValueError, LookupError) as e:  # this one's own; the latter two of what is on record
+                refused = e
+        if refused is not None and not stored:
+            raise refused
+        return stored
 
     def _store_manifest(self, generation: Generation, instances: list[Instance]) -> None:
         raw = build_manifest(generation, instances, self._settings).to_json()
@@ -182,6 +193,7 @@ def _entry(i: Instance) -> ManifestInstance:
         error=i.tag.error,
         attributes=i.attributes,
         original=_original(i.tag.original, i.stored["original"]) if i.tag.original else None,
+        import_warnings=i.import_warnings,
     )
 
 

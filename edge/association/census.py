@@ -2,16 +2,26 @@
 
 import threading
 import time
-from collections import Counter, OrderedDict, deque
+from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
-from edge.association.admission import DRAINING, TOO_MANY, TOO_MANY_FROM_ADDRESS, Rejection
+from edge.association.admission import (
+    DRAINING,
+    PAUSED,
+    TOO_MANY,
+    TOO_MANY_FROM_ADDRESS,
+    TOO_MANY_OF_RULE,
+    Rejection,
+)
+from edge.association.pressure import Pressure
+from edge.association.refusals import Kind, Refusal, Refusals
+from edge.association.rules import ANYONE, Rule
 from edge.association.settings import ListenerSettings
 
-_REMEMBERED = 20
+_FAIR_SHARE = 8  # one place in so many is kept for peers that hold none
 
 
 class Party(Protocol):
@@ -22,15 +32,6 @@ class Party(Protocol):
 
     def cut(self) -> None:
         """Shut the connection down from outside; its thread ends by itself."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
-    """One refusal in plain words, for the status page; no patient data."""
-
-    at: datetime
-    peer: str
-    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,14 +60,21 @@ class Counters:
     refused: Mapping[str, int]  # instances answered with a failure, by status, e.g. "0xA700"
     received_bytes: int  # of datasets
     ended: Mapping[str, int]  # associations and connections, by how they ended
-    last_refusals: tuple[Refusal, ...]  # the newest last
+    refusals: tuple[Refusal, ...]  # what was refused or never became an association, added up; the newest last
+    refusals_forgotten: int  # cases that are no longer among them
+
+    @property
+    def last_refusals(self) -> tuple[Refusal, ...]:
+        """Those that somebody may have to act on: without connections that closed without a word."""
+        return tuple(r for r in self.refusals if r.kind is not Kind.SILENT)
 
 
 class Tally:
     """One association's own counts; written by its thread, read by any."""
 
-    def __init__(self, association_id: str, peer: str, calling: str, called: str) -> None:
+    def __init__(self, association_id: str, peer: str, calling: str, called: str, rule: str = "") -> None:
         self._who = (association_id, peer, calling, called)
+        self.holder = (rule, peer)  # whose place in the listener it takes
         self._since = datetime.now(UTC)
         self.stored = 0
         self.refused = 0
@@ -92,18 +100,20 @@ class Census:
 
     def __init__(self, settings: ListenerSettings) -> None:
         self._settings = settings
+        self.pressure = Pressure()
         self._changed = threading.Condition()
         self._waiting: OrderedDict[str, Party] = OrderedDict()
         self._active: dict[str, tuple[Party, Tally]] = {}
         self._gone: dict[str, Party] = {}  # rejected or cut, the thread not ended yet
         self._draining = False
+        self._paused = False
         self._accepted = 0
         self._rejected: Counter[str] = Counter()
         self._refused: Counter[str] = Counter()
         self._ended: Counter[str] = Counter()
         self._stored = 0
         self._received_bytes = 0
-        self._last: deque[Refusal] = deque(maxlen=_REMEMBERED)
+        self.refusals = Refusals()
 
     def enter(self, party: Party) -> Party | None:
         """Count a new connection; return the oldest waiting one, to be cut, if there are now too many.
@@ -126,27 +136,36 @@ class Census:
         self._gone[key] = party
         return party
 
-    def admit(self, party: Party, calling: str, called: str) -> Tally | Rejection:
-        """Make an association of a waiting connection, or say which limit forbids it (PS3.8 9.3.4)."""
+    def admit(self, party: Party, calling: str, called: str, rule: Rule = ANYONE) -> Tally | Rejection:
+        """Make an association of a waiting connection, or say which limit forbids it (PS3.8 9.3.4).
+
+        A peer that has none is let in beyond the limit, up to an eighth more: one AE that takes every place does not
+        keep out the others.
+        """
+        tally = Tally(party.association_id, party.peer, calling, called, rule.name)
         with self._changed:
             if self._draining:
                 return DRAINING
-            if len(self._active) >= self._settings.max_associations:
+            if self._paused:
+                return PAUSED
+            held = [other.holder for _, other in self._active.values()]
+            most = self._settings.max_associations
+            if len(held) >= most and (tally.holder in held or len(held) >= most + max(1, most // _FAIR_SHARE)):
                 return TOO_MANY
+            if rule.associations and sum(name == rule.name for name, _ in held) >= rule.associations:
+                return TOO_MANY_OF_RULE
             cap = self._settings.max_associations_per_address
-            if cap and sum(other.peer == party.peer for other, _ in self._active.values()) >= cap:
+            if cap and sum(peer == party.peer for _, peer in held) >= cap:
                 return TOO_MANY_FROM_ADDRESS
             self._waiting.pop(party.association_id, None)
-            tally = Tally(party.association_id, party.peer, calling, called)
             self._active[party.association_id] = (party, tally)
             self._accepted += 1
             return tally
 
-    def rejected(self, party: Party, rejection: Rejection) -> None:
+    def rejected(self, rejection: Rejection) -> None:
         """Count an association turned away."""
         with self._changed:
-            self._rejected[rejection.text] += 1
-            self._note(party.peer, f"association rejected: {rejection.text}")
+            self._rejected[rejection.kind or rejection.text] += 1
 
     def stored(self, tally: Tally, size: int) -> None:
         """Count an instance answered with Success."""
@@ -156,20 +175,11 @@ class Census:
             self._stored += 1
             self._received_bytes += size
 
-    def refused(self, party: Party, tally: Tally, status: int, text: str) -> None:
+    def refused(self, tally: Tally, status: int) -> None:
         """Count an instance answered with a Failure."""
         with self._changed:
             tally.refused += 1
             self._refused[f"0x{status:04X}"] += 1
-            self._note(party.peer, f"instance refused with 0x{status:04X}: {text}")
-
-    def broken(self, party: Party, text: str) -> None:
-        """Remember a connection that did not end as it should."""
-        with self._changed:
-            self._note(party.peer, text)
-
-    def _note(self, peer: str, text: str) -> None:
-        self._last.append(Refusal(at=datetime.now(UTC), peer=peer, text=text))
 
     def leave(self, party: Party, how: str) -> None:
         """The connection is closed and its thread ends."""
@@ -185,6 +195,11 @@ class Census:
         """Admit nobody from now on."""
         with self._changed:
             self._draining = True
+
+    def pause(self, paused: bool) -> None:
+        """Admit nobody for now, or again; what is under way goes on."""
+        with self._changed:
+            self._paused = paused
 
     def wait_empty(self, timeout: float) -> bool:
         """Wait until every connection has ended; False if some have not in time."""
@@ -211,7 +226,8 @@ class Census:
                 refused=dict(self._refused),
                 received_bytes=self._received_bytes,
                 ended=dict(self._ended),
-                last_refusals=tuple(self._last),
+                refusals=self.refusals.kept(),
+                refusals_forgotten=self.refusals.forgotten,
             )
 
     def associations(self) -> tuple[AssociationInfo, ...]:

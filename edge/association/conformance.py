@@ -15,11 +15,15 @@ from pynetdicom.presentation import AllStoragePresentationContexts
 
 from edge.association.admission import (
     APPLICATION_CONTEXT,
+    CALLED_UNKNOWN,
+    CALLING_UNKNOWN,
     DRAINING,
     NO_REASON,
     PROTOCOL_VERSION,
+    QUOTA_USED_UP,
     TOO_MANY,
     TOO_MANY_FROM_ADDRESS,
+    TOO_MANY_OF_RULE,
 )
 from edge.association.command import Status
 from edge.association.negotiation import (
@@ -31,6 +35,7 @@ from edge.association.negotiation import (
 )
 from edge.association.pdu import AbortReason, AbortSource
 from edge.association.settings import ListenerSettings
+from edge.association.tls import ALPN, CIPHERS_1_2, CIPHERS_1_3, MINIMUM_BITS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +66,11 @@ _STATUSES: dict[Status, tuple[str, str, str]] = {
         "C-STORE in a Verification context",
         "propose a storage context",
     ),
+    Status.NOT_AUTHORISED: (
+        "Refused: not authorised",
+        "a service that the rule of this AE title does not grant (section 4)",
+        "not ask again; the rule may be changed",
+    ),
     Status.UNRECOGNISED_OPERATION: (
         "Refused: unrecognised operation",
         "any request that is no C-ECHO, C-STORE or C-CANCEL",
@@ -68,7 +78,7 @@ _STATUSES: dict[Status, tuple[str, str, str]] = {
     ),
     Status.OUT_OF_RESOURCES: (
         "Refused: out of resources",
-        "disk reserve reached, a write or flush failed, dataset longer than the limit; nothing was stored",
+        "disk reserve reached, write or flush failed, dataset too long, daily quota of the AE used up; nothing stored",
         "send again later",
     ),
     Status.CANNOT_UNDERSTAND: (
@@ -89,7 +99,18 @@ def statuses() -> Table:
 
 def rejections() -> Table:
     """The association rejections (PS3.8 Table 9-21)."""
-    known = (NO_REASON, APPLICATION_CONTEXT, PROTOCOL_VERSION, DRAINING, TOO_MANY, TOO_MANY_FROM_ADDRESS)
+    known = (
+        NO_REASON,
+        APPLICATION_CONTEXT,
+        CALLING_UNKNOWN,
+        CALLED_UNKNOWN,
+        PROTOCOL_VERSION,
+        DRAINING,
+        TOO_MANY,
+        TOO_MANY_FROM_ADDRESS,
+        TOO_MANY_OF_RULE,
+        QUOTA_USED_UP,
+    )
     results = {1: "1, permanent", 2: "2, transient"}
     return Table(
         head=("Result", "Source", "Reason", "When"),
@@ -129,10 +150,12 @@ def aborts() -> Table:
 
 _LIMITS: dict[str, str] = {
     "host": "address listened on",
-    "port": "port listened on",
+    "port": "port listened on, plain",
+    "tls_port": "port listened on, TLS; where there is a certificate",
+    "tls_only": "the plain port stays closed",
     "ae_title": "own AE title; any called title is accepted as shipped",
     "backlog": "connections the system holds until they are accepted",
-    "max_associations": "associations at once; one more is rejected, transiently",
+    "max_associations": "associations at once; one more is rejected, transiently, unless its peer has none (1/8 more)",
     "max_associations_per_address": "of these from one address (0: no cap)",
     "max_waiting": "connections without an association; one more ends the oldest",
     "max_pdu": "Maximum Length Received, bytes",
@@ -172,6 +195,23 @@ def identity() -> Table:
     )
 
 
+def tls() -> Table:
+    """What is negotiated through TLS (PS3.15 B.12 asks for it to be stated)."""
+    rsa, curve = MINIMUM_BITS
+    return Table(
+        head=("Item", "Value"),
+        rows=(
+            ("Versions", "1.2, 1.3 (preferred); SSL and TLS before 1.2 are refused, and so is a fallback (RFC 7507)"),
+            *(("Cipher suite, TLS 1.3", name) for name in CIPHERS_1_3),
+            *(("Cipher suite, TLS 1.2", name) for name in CIPHERS_1_2.values()),
+            ("Keys and signatures", f"RSA from {rsa} bits, curves from {curve} bits; no MD5, no SHA-1"),
+            ("Renegotiation, compression, early data", "none"),
+            ("Resumption", "none, neither by ticket nor by session id: every connection shakes hands in full"),
+            ("Application-layer protocol (ALPN)", f"{ALPN}, where the sender offers it; none is needed"),
+        ),
+    )
+
+
 def storage_classes() -> Table:
     """The storage SOP classes known by name; others are accepted as well."""
     uids = {str(context.abstract_syntax) for context in AllStoragePresentationContexts}
@@ -193,6 +233,7 @@ TABLES: dict[str, Callable[[], Table]] = {
     "aborts": aborts,
     "limits": limits,
     "identity": identity,
+    "tls": tls,
     "storage-classes": storage_classes,
     "transfer-syntaxes": transfer_syntaxes,
 }

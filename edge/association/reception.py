@@ -9,7 +9,7 @@ from edge.association.pdu import AbortSource
 from edge.association.sink import Incoming, Sink, StoreRequest
 from edge.contract.uids import key_part
 from edge.errors import OutOfResources
-from edge.events import Event, log
+from edge.events import Event, is_logged, log
 
 # Fixed texts: an exception's own text might quote a value (Error Comment, PS3.7 C.4.2).
 _NO_RESOURCES = "Out of resources, nothing was stored, send again later"
@@ -20,6 +20,7 @@ class Reception(Protocol):
     """What takes the dataset of one message; exactly one of ``finish`` and ``forget`` ends it."""
 
     size: int
+    hint: str  # what the operator can do about a failure
 
     def take(self, data: memoryview) -> None:
         """The next fragment."""
@@ -33,6 +34,8 @@ class Reception(Protocol):
 
 class Discarded:
     """A dataset that is read only to answer its request with a fixed status (PS3.7 9.3, C)."""
+
+    hint = "the sender asks for what this edge does not offer (CONFORMANCE.md); the association goes on"
 
     def __init__(self, status: int, comment: str, limit: int) -> None:
         self.size = 0
@@ -53,6 +56,26 @@ class Discarded:
         """Nothing was kept."""
 
 
+class NotGranted(Discarded):
+    """A service that the rule of the AE does not grant (PS3.7 C.5.22, refused: not authorised)."""
+
+    hint = "if it is meant: add the service to services in the AE's rule (AE_RULES); the association goes on"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(Status.NOT_AUTHORISED, "The rules here do not grant this service to this AE title", limit)
+
+
+class QuotaUsedUp(Discarded):
+    """An instance above the quota of the day: the sender is to come back, as with a full disk."""
+
+    hint = "raise instances_per_day or gigabytes_per_day in the AE's rule (AE_RULES); a new day begins at midnight UTC"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            Status.OUT_OF_RESOURCES, "Daily quota of this AE used up, nothing stored, send again later", limit
+        )
+
+
 class Stored:
     """A C-STORE's dataset: Success only after the sink's commit returned (I1), a Failure otherwise (I6)."""
 
@@ -61,7 +84,7 @@ class Stored:
         self._limit = limit
         self._request = request
         self._incoming: Incoming | None = None
-        self._refused = ""
+        self._refused = self.hint = ""
         try:
             self._incoming = sink.open(request)
         except Exception as e:  # noqa: BLE001 the door: whatever the sink raises, the sender gets a Failure (I6)
@@ -77,11 +100,9 @@ class Stored:
         if self.size > self._limit:
             self.forget()
             self._refused = _TOO_LONG
-            text, hint = (
-                f"dataset longer than {self._limit} bytes",
-                "raise MAX_OBJECT_MB if objects this long are meant",
-            )
-            log(Event.STORE_REFUSED, text, level=logging.WARNING, hint=hint, **self._fields())
+            self.hint = "raise MAX_OBJECT_MB if objects this long are meant"
+            text = f"dataset longer than {self._limit} bytes"
+            log(Event.STORE_REFUSED, text, level=logging.WARNING, hint=self.hint, **self._fields())
             return
         try:
             self._incoming.write(data)
@@ -98,7 +119,8 @@ class Stored:
             except Exception as e:  # noqa: BLE001 the door, as above; commit itself ended the instance
                 self._refuse(e)
             else:
-                log(Event.STORE_KEPT, "kept", level=logging.DEBUG, ulid=ulid, size=self.size, **self._fields())
+                if is_logged(logging.DEBUG):
+                    log(Event.STORE_KEPT, "kept", level=logging.DEBUG, ulid=ulid, size=self.size, **self._fields())
                 return Status.SUCCESS, ""
         return Status.OUT_OF_RESOURCES, self._refused
 
@@ -111,10 +133,11 @@ class Stored:
     def _refuse(self, e: Exception) -> None:
         self._refused = _NO_RESOURCES
         if isinstance(e, OutOfResources):
+            self.hint = e.hint
             log(Event.STORE_REFUSED, str(e), level=logging.WARNING, hint=e.hint, **self._fields())
         else:
-            text, hint = "the sink failed, the instance was refused", "report this log line"
-            log(Event.HANDLER_FAILED, text, level=logging.ERROR, exc=e, hint=hint, **self._fields())
+            text, self.hint = "the sink failed, the instance was refused", "report its line in the log"
+            log(Event.HANDLER_FAILED, text, level=logging.ERROR, exc=e, hint=self.hint, **self._fields())
 
     def _fields(self) -> dict[str, Any]:
         return {

@@ -13,15 +13,16 @@ from edge.association.pdu import AbortReason
 
 APPLICATION_CONTEXT_NAME = "1.2.840.10008.3.1.1.1"
 _UID_ON_WIRE = re.compile(r"[0-9.]{1,64}", re.ASCII)  # PS3.8 F.1; leading zeros are let through, they exist
+_MOST_SYNTAXES = 64  # of one context; there are fewer than that, and a request may hold thousands
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProposedContext:
-    """One proposed presentation context; a UID that is none is None."""
+    """One proposed presentation context; a UID that is none is None, or left out."""
 
     context_id: int
     abstract_syntax: str | None
-    transfer_syntax: str | None  # the first proposed: it wins
+    transfer_syntaxes: tuple[str, ...]  # in the sender's order
 
 
 @dataclass(slots=True, kw_only=True)
@@ -94,13 +95,14 @@ def _items(data: memoryview) -> Iterator[tuple[int, memoryview]]:
 def _context(item: memoryview) -> ProposedContext:
     if len(item) < 4:
         raise _invalid("a presentation context without its id")
-    abstract = transfer = None
+    abstract = None
+    transfer: dict[str, None] = {}
     for kind, value in _items(item[4:]):
         if kind == 0x30 and abstract is None:
             abstract = _uid(value)
-        elif kind == 0x40 and transfer is None:
-            transfer = _uid(value)
-    return ProposedContext(context_id=item[0], abstract_syntax=abstract, transfer_syntax=transfer)
+        elif kind == 0x40 and len(transfer) < _MOST_SYNTAXES and (uid := _uid(value)) is not None:
+            transfer[uid] = None
+    return ProposedContext(context_id=item[0], abstract_syntax=abstract, transfer_syntaxes=tuple(transfer))
 
 
 def _user_information(item: memoryview, request: AssociateRequest) -> None:

@@ -12,6 +12,8 @@ class ListenerSettings:
 
     host: str = "0.0.0.0"  # noqa: S104 a receiver listens to the whole imaging network as shipped
     port: int = 11112  # 0: one the system chooses
+    tls_port: int = 2762  # beside it, where there is a certificate (PS3.15 B.12); 0 as above
+    tls_only: bool = False  # the plain port stays closed
     ae_title: str = "EDGE_AE"
     backlog: int = 256
     max_associations: int = 128  # one more is rejected, transiently (E007)

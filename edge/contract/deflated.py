@@ -11,8 +11,6 @@ from typing import Any, BinaryIO, cast
 
 from edge.contract.edits import CHUNK, Edit, read_tagged, read_untagged
 
-#: JPIP's two have a URL in place of the pixel data.
-DEFLATED_SYNTAXES = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"})
 CAP = 1 << 30  # bytes of one inflated dataset; deflate shrinks up to 1032 : 1
 KEPT = 1 << 20  # bytes of the inflated head that are kept, so that going back to it costs nothing
 PIECE = 1 << 16

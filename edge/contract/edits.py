@@ -1,7 +1,8 @@
 """Edits: how a tagged object differs from the received one, and the way back (design D5).
 
 An edit says: in the *tagged* object, the ``length`` bytes at ``offset`` stand in place of ``old``. Offsets count
-from the first byte of the Part 10 file. Edits are sorted, do not overlap, and none touches anything before the dataset.
+from the first byte of the Part 10 file. Edits are sorted and do not overlap. One before the dataset keeps the length
+of what it replaces, so that the dataset begins where it did.
 """
 
 import base64

@@ -2,6 +2,7 @@
 
 Kinds up: ``incoming`` (a generation's first object, E013), ``completed`` (points to its manifest, E012 and E014),
 ``status`` (counters, open generations, parked items; the newest replaces the one before). Kind down: ``receipt``.
+Over the fleet's link only: ``command`` down, ``answer`` up.
 A message is at most 1 MiB (SQS), so it points to a manifest and never carries one.
 """
 
@@ -23,6 +24,8 @@ class Kind(StrEnum):
     COMPLETED = "completed"  # body: JobId, Bucket, Key, VersionId, Size, SHA256 of the manifest object
     STATUS = "status"  # body: see edge.services.heartbeat
     RECEIPT = "receipt"  # body: JobId, State (VERIFIED | IMPORTED | REJECTED), Reason
+    COMMAND = "command"  # body: Command, and what it needs; see edge.fleet.commands
+    ANSWER = "answer"  # body: CommandId (the command's MessageId), Command, Done, Text, and what was asked for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The root of all our errors, and those of the store and the queue: both wings meet them.
+"""The root of all our errors, and those of store, queue and tagging: both wings meet them.
 
 No text carries patient data or a secret. ``transient`` tells a stage whether waiting may help.
 """
@@ -40,3 +40,7 @@ class QueueAway(EdgeError):
 
 class QueueFault(EdgeError):
     """The queue can never take this message: above 1 MiB, or a character that SQS does not carry."""
+
+
+class TagFault(EdgeError):
+    """The ATRIUID cannot be inserted safely; the object goes on as received, with has_error."""

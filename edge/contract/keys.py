@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 
 from edge.contract.uids import key_part
 
+_BESIDE = ("manifests", "parked", "originals", "journal", "diagnostics", "doctor")
+
 
 def instance_key(edge_id: str, generation: str, study: str, series: str, sop: str) -> str:
     """Return the key of one tagged instance."""
@@ -68,7 +70,17 @@ def journal_copy_time(key: str) -> datetime | None:
         return None
 
 
+def doctor_prefix(edge_id: str, run: str) -> str:
+    """Return the prefix of all that one run of ``dicom-edge doctor`` puts; a lifecycle rule on ``doctor/`` ends it."""
+    return f"doctor/{edge_id}/{run}/"
+
+
+def diagnostics_key(edge_id: str, at: datetime) -> str:
+    """Return the key of a diagnostics bundle that a command asked for; a lifecycle rule on ``diagnostics/`` ends it."""
+    return f"diagnostics/{edge_id}/{at.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}.zip"
+
+
 def edge_prefixes(edge_id: str) -> tuple[str, ...]:
     """Return every prefix that one edge writes objects under, with the trailing slash (fault 13)."""
-    beside = (f"{room}/{edge_id}/" for room in ("manifests", "parked", "originals", "journal"))
+    beside = (f"{room}/{edge_id}/" for room in _BESIDE)
     return (f"{edge_id}/", *beside)

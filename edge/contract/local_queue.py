@@ -5,17 +5,17 @@ At least once: a message handed out is hidden for the visibility time-out and co
 """
 
 import contextlib
-import os
 import sqlite3
-import sys
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from edge.contract.errors import QueueAway
+from edge.contract.portable import flush_directory
 from edge.contract.queue import Delivery, QueueCounts, check_body
 
 POLL_SECONDS = 0.1
@@ -70,7 +70,7 @@ class LocalQueue:
             with self._transaction():
                 for statement in _SCHEMA.split(";"):
                     self._db.execute(statement)
-            _flush_directory(path.parent)
+            flush_directory(path.parent)
 
     def send(self, body: str) -> str:
         """See :meth:`edge.contract.queue.Queue.send`."""
@@ -150,17 +150,25 @@ class LocalQueue:
             )
             self._db.execute("DELETE FROM message WHERE n IN (SELECT n FROM dead)")
             rows = self._db.execute(
-                "SELECT n, message_id, body, receive_count FROM message"
+                "SELECT n, message_id, body, receive_count, sent_at FROM message"
                 " WHERE visible_at <= :now OR visible_at > :far ORDER BY n LIMIT :most",
                 self._due(now) | {"most": most},
             ).fetchall()
-            for n, message_id, body, count in rows:
+            for n, message_id, body, count, sent_at in rows:
                 receipt = str(uuid.uuid4())
                 self._db.execute(
                     "UPDATE message SET visible_at = ?, receive_count = ?, receipt = ? WHERE n = ?",
                     (now + self._visibility, count + 1, receipt, n),
                 )
-                taken.append(Delivery(message_id=message_id, body=body, receipt=receipt, receive_count=count + 1))
+                taken.append(
+                    Delivery(
+                        message_id=message_id,
+                        body=body,
+                        receipt=receipt,
+                        receive_count=count + 1,
+                        sent_at=datetime.fromtimestamp(sent_at, UTC),
+                    )
+                )
         return taken
 
     def _due(self, now: float) -> dict[str, float]:
@@ -190,13 +198,3 @@ class LocalQueue:
             raise QueueAway(
                 f"the queue file answered {name}", hint=f"look at the disk under {self._path.parent}: full, writable?"
             ) from e
-
-
-def _flush_directory(path: Path) -> None:
-    if sys.platform == "win32":  # NTFS journals names, and a directory cannot be opened there
-        return
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

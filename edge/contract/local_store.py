@@ -10,7 +10,6 @@ import errno
 import hashlib
 import json
 import os
-import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from edge.contract.checksum import Crc64Nvme, digest
 from edge.contract.errors import StoreAway, StoreConflict, StoreDenied, StoreFault
+from edge.contract.portable import flush_directory, lock_file
 from edge.contract.store import StoredObject
 
 CHUNK = 1 << 20
@@ -183,12 +183,12 @@ class DirectoryStore:
             if path.is_dir():
                 raise IsADirectoryError(errno.EISDIR, "this key is a prefix of others")
             if path.exists():
-                _flush_directory(path.parent)  # taken by one who may not have flushed yet; a success must be durable
+                flush_directory(path.parent)  # taken by one who may not have flushed yet; a success must be durable
                 return False
             sidecar.replace(named)
-            _flush_directory(named.parent)
+            flush_directory(named.parent)
             os.link(temp, path)  # fails if the name is taken, unlike a rename
-            _flush_directory(path.parent)
+            flush_directory(path.parent)
             return True
 
     def _compare(self, key: str, size: int, crc: str) -> StoredObject:
@@ -205,7 +205,7 @@ class DirectoryStore:
     def _lock(self, key: str) -> Iterator[None]:
         stripe = int.from_bytes(hashlib.sha256(key.encode()).digest()[:2], "big") % _STRIPES
         with (self._root / _LOCK / f"{stripe:02}").open("ab") as file:
-            _lock_file(file.fileno())  # let go by closing, also by a kill
+            lock_file(file.fileno(), wait=True)  # let go by closing, also by a kill
             yield
 
     def _ensure_directory(self, path: Path) -> None:
@@ -214,7 +214,7 @@ class DirectoryStore:
             return
         self._ensure_directory(path.parent)
         path.mkdir(exist_ok=True)
-        _flush_directory(path.parent)
+        flush_directory(path.parent)
         if len(self._flushed) > 10_000:
             self._flushed.clear()
         self._flushed.add(path)
@@ -238,27 +238,6 @@ def _pieces(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while piece := file.read(CHUNK):
             yield piece
-
-
-def _flush_directory(path: Path) -> None:
-    if sys.platform == "win32":  # NTFS journals names, and a directory cannot be opened there
-        return
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def _lock_file(fd: int) -> None:
-    if sys.platform == "win32":
-        import msvcrt  # noqa: PLC0415 - one system has it, the other fcntl
-
-        msvcrt.locking(fd, msvcrt.LK_LOCK, 1)
-    else:
-        import fcntl  # noqa: PLC0415 - as above
-
-        fcntl.flock(fd, fcntl.LOCK_EX)
 
 
 @contextlib.contextmanager

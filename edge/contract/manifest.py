@@ -64,6 +64,7 @@ class ManifestInstance:
     error: str | None = None
     attributes: dict[str, dict[str, Any]] = field(default_factory=dict)  # by level, then keyword
     original: OriginalObject | None = None  # fields of it are written only where there is one
+    import_warnings: tuple[str, ...] = ()  # what an import into HealthImaging would refuse; written only if any
 
     @property
     def atriuid(self) -> str:
@@ -216,6 +217,7 @@ def _instance_document(i: ManifestInstance) -> dict[str, Any]:
         "Error": i.error,
         "Attributes": i.attributes,
         **(_original_document(i.original) if i.original else {}),
+        **({"ImportWarnings": list(i.import_warnings)} if i.import_warnings else {}),
     }
 
 
@@ -256,6 +258,7 @@ def _instance(row: dict[str, Any]) -> ManifestInstance:
         error=row["Error"],
         attributes=dict(row["Attributes"]),
         original=_original(row) if row.get("OriginalKey") is not None else None,
+        import_warnings=tuple(str(text) for text in row.get("ImportWarnings") or ()),
     )
 
 

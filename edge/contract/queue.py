@@ -1,6 +1,7 @@
 """The queue as both wings see it: three verbs, SQS and a local file as twins behind them (D7, D12)."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from edge.contract.envelope import MAX_MESSAGE
@@ -15,6 +16,7 @@ class Delivery:
     body: str
     receipt: str
     receive_count: int
+    sent_at: datetime  # when the queue took it, by the queue's own clock: a sender's may be wrong
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,9 @@
 All is QueueAway: a message is never given up because a queue was deleted or a right is missing. The hint tells which.
 """
 
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
 from edge.contract.errors import QueueAway
 
 _NETWORK = "nothing is lost, messages go out when the link is back: check network, DNS, proxy and AWS_ENDPOINT_URL"
@@ -32,6 +35,14 @@ HINTS: dict[str, str] = {
     "ProxyConnectionError": "the proxy does not answer: check HTTPS_PROXY and the proxy",
     "OverLimit": "120,000 messages are in flight: see who receives and does not delete",
 }
+
+
+def queued_at(attributes: Mapping[str, str]) -> datetime:
+    """Return when SQS took a message (SentTimestamp, milliseconds); now, where it does not say."""
+    try:
+        return datetime.fromtimestamp(int(attributes["SentTimestamp"]) / 1000, UTC)
+    except (KeyError, ValueError, OverflowError, OSError):
+        return datetime.now(UTC)
 
 
 def queue_error(verb: str, code: str, status: int | None) -> QueueAway:

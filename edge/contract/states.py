@@ -32,6 +32,14 @@ MOVES: dict[State | None, frozenset[State]] = {
 }
 
 
+class ReceiptState(StrEnum):
+    """What the cloud tells an edge of a generation (D7), in the order in which it can come to be."""
+
+    VERIFIED = "VERIFIED"  # every object was found in the store as announced
+    REJECTED = "REJECTED"  # some or all of it was not imported, or is held; the reason says what
+    IMPORTED = "IMPORTED"  # all of it is in HealthImaging
+
+
 class JobStatus:
     """Ahlijob.status as the sample wrote it (E040)."""
 

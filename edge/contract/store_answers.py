@@ -4,6 +4,8 @@ A code is S3's own (``AccessDenied``), the HTTP status of an answer without a bo
 boto3 raised when no answer came (``EndpointConnectionError``).
 """
 
+from collections.abc import Callable, Collection
+
 from edge.contract.errors import EdgeError, StoreAway, StoreDenied, StoreFault
 
 _NETWORK = "nothing is lost, the upload goes on when the link is back: check network, DNS, proxy and AWS_ENDPOINT_URL"
@@ -90,3 +92,16 @@ def store_error(verb: str, code: str, status: int | None, *, bucket: str, region
     kind, hint = known
     where = f" (HTTP {status})" if status else ""
     return kind(f"{verb}: the store answered {code}{where}", hint=hint.format(bucket=bucket, region=region))
+
+
+def holds_nothing(code: str, status: int | None, key: str, first_names: Callable[[str], Collection[str]]) -> bool:
+    """Tell whether a head or read of ``key`` failed because nothing is held; raises what ``first_names`` raises.
+
+    Who may list his own prefixes only, as the edge's role, is answered 403 for a missing key: the condition on
+    s3:prefix does not hold for a head. So the names are asked, which he may: ``first_names`` lists the first of those
+    that begin with a key. A key that is listed is kept from him, any other is not there. Of a version that was deleted
+    this says the same: its key is listed no more.
+    """
+    if status == 403 and code in ("403", "AccessDenied"):  # a head's answer has no body, and so no code
+        return key not in first_names(key)
+    return status == 404 and code != "NoSuchBucket"

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from edge.contract.deflated import DEFLATED_SYNTAXES, inflated, read_tagged_deflated, read_untagged_deflated
+from edge.contract.deflated import inflated, read_tagged_deflated, read_untagged_deflated
 from edge.contract.edits import CHUNK, Edit, read_tagged, read_untagged
+from edge.contract.syntaxes import DEFLATED_SYNTAXES
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from edge.contract.local_store import DirectoryStore
 from edge.contract.store import ObjectReader
-from edge.demo.place import Folders
+from edge.demo.place import EDGE_ID, Folders
 from edge.demo.processes import Processes, python
 
 
@@ -28,12 +28,26 @@ class EmbeddedPlace:
 
     def edge_settings(self) -> Mapping[str, str]:
         """See :meth:`edge.demo.place.Place.edge_settings`."""
-        return {"STORE_DIR": str(self._store), "QUEUE_FILE": str(self._queue)}
+        down = str(self._down / f"{EDGE_ID}.queue")
+        return {"STORE_DIR": str(self._store), "QUEUE_FILE": str(self._queue), "DOWN_QUEUE_FILE": down}
 
     def start_ingester(self, processes: Processes) -> None:
         """See :meth:`edge.demo.place.Place.start_ingester`."""
-        settings = {"DATABASE_URL": self.folders.database_url, **self.edge_settings()}
+        settings = {
+            "DATABASE_URL": self.folders.database_url,
+            "STORE_DIR": str(self._store),
+            "QUEUE_FILE": str(self._queue),
+            **self.receipt_settings(),
+        }
         processes.start(self.ingester, python("cloud", "ingest"), settings)
+
+    def imaging_settings(self) -> Mapping[str, str]:
+        """See :meth:`edge.demo.place.Place.imaging_settings`."""
+        return {"STORE_DIR": str(self._store)}
+
+    def receipt_settings(self) -> Mapping[str, str]:
+        """See :meth:`edge.demo.place.Place.receipt_settings`."""
+        return {"EDGE_QUEUE_DIR": str(self._down)}
 
     def reader(self) -> ObjectReader:
         """See :meth:`edge.demo.place.Place.reader`."""
@@ -42,6 +56,10 @@ class EmbeddedPlace:
     def by_hand(self) -> list[tuple[str, str]]:
         """See :meth:`edge.demo.place.Place.by_hand`."""
         return []
+
+    @property
+    def _down(self) -> Path:
+        return self.folders.root / "down"
 
     @property
     def _queue(self) -> Path:

@@ -122,6 +122,20 @@ class LocalAws:
         with _told_plainly():
             ensure_function(self._account, function, self._queue_url)
 
+    def imaging_settings(self) -> Mapping[str, str]:
+        """See :meth:`edge.demo.place.Place.imaging_settings`."""
+        return {
+            "BUCKETNAME": BUCKET,
+            "AWS_ENDPOINT_URL": self._account.endpoint,
+            "AWS_REGION": self._account.region,
+            "AWS_ACCESS_KEY_ID": self._account.access_key,
+            "AWS_SECRET_ACCESS_KEY": self._account.secret_key,
+        }
+
+    def receipt_settings(self) -> Mapping[str, str]:
+        """See :meth:`edge.demo.place.Place.receipt_settings`."""
+        return {}
+
     def reader(self) -> ObjectReader:
         """See :meth:`edge.demo.place.Place.reader`."""
         account = self._account

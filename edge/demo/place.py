@@ -61,6 +61,12 @@ class Place(Protocol):
     def start_ingester(self, processes: Processes) -> None:
         """Start what takes the edge's messages into the cloud's index, which has its tables soon after."""
 
+    def imaging_settings(self) -> Mapping[str, str]:
+        """Return what HealthImaging and the imports must be told to read the objects."""
+
+    def receipt_settings(self) -> Mapping[str, str]:
+        """Return where what the cloud tells the edge goes."""
+
     def reader(self) -> ObjectReader:
         """Return what reads the store's objects, for the check at the end."""
 

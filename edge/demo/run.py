@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from edge.demo.check import losses
+from edge.demo.imaging import Imaging, import_figures, series_lines
 from edge.demo.place import EDGE_ID, Folders, Place, say
 from edge.demo.processes import DemoFault, Processes, answers, ensure_port_free, python
 from edge.demo.report import arrivals, figures
@@ -38,7 +39,9 @@ def run_demo(place: Place, *, data: Path, port: int, dashboard_port: int, once: 
     processes = Processes(logs=place.folders.logs)
     try:
         host, bound = _start(processes, place, port, dashboard_port)
-        ledger_faults = _course(processes, place, files, host, bound, dashboard_port, once=once)
+        imaging = Imaging(place)
+        imaging.start(processes)
+        ledger_faults = _course(processes, place, imaging, files, host, bound, dashboard_port, once=once)
         if once:
             return ledger_faults
         say("\nstays up until Ctrl-C; everything is found again at the next start")
@@ -96,7 +99,15 @@ def _register(processes: Processes, folders: Folders) -> None:
 
 
 def _course(
-    processes: Processes, place: Place, files: list[Path], host: str, port: int, dashboard_port: int, *, once: bool
+    processes: Processes,
+    place: Place,
+    imaging: Imaging,
+    files: list[Path],
+    host: str,
+    port: int,
+    dashboard_port: int,
+    *,
+    once: bool,
 ) -> int:
     folders = place.folders
     with WireTap("127.0.0.1", host, port) as tap:  # witnesses what was really sent
@@ -107,8 +118,14 @@ def _course(
     say(f"the edge answered Success for {len(accepted)} of {len(ledger)} instances on the wire, each of them durable")
     if len(accepted) < len(files):
         faults.append(f"{len(files)} files, but only {len(accepted)} were answered Success")
-    _follow(processes, folders, {e.sop_instance_uid for e in accepted})
+    wanted = {e.sop_instance_uid for e in accepted}
+    imaging.start_imports(processes)
+    _follow(processes, folders, wanted)
+    not_imported = _follow_imports(processes, folders, wanted)
     say(arrivals(folders.database, place.objects))
+    say("")
+    say("what became of each series in HealthImaging:")
+    say("\n".join(series_lines(folders.database)))
     say("")
     for what, how in (
         ("see it", f"http://127.0.0.1:{dashboard_port}/"),
@@ -120,11 +137,15 @@ def _course(
     if not once:
         return 0
     faults += losses(accepted, place.reader(), folders.database, EDGE_ID)
+    faults += [f"{uid}: in no image set of HealthImaging" for uid in not_imported]
+    faults += imaging.prove(processes, files[0].parent)
     for fault in faults:
         print(f"MISSING  {fault}", file=sys.stderr)
     if faults:
         return 1
     say(f"\nchecked: all {len(accepted)} instances lead back, byte for byte, to what went over the wire")
+    say(f"checked: all {len(accepted)} instances are in image sets of HealthImaging, their frames fetched back,")
+    say("         and every pixel is the one that was sent")
     return 0
 
 
@@ -142,6 +163,24 @@ def _follow(processes: Processes, folders: Folders, wanted: set[str]) -> None:
             return
         time.sleep(0.2)
     say(f"not everything arrived within {_ARRIVAL_SECONDS:.0f} s; see the logs in {folders.logs}")
+
+
+def _follow_imports(processes: Processes, folders: Folders, wanted: set[str]) -> tuple[str, ...]:
+    """Show progress until every import has ended, or time runs out; returns what is in no image set then."""
+    deadline = time.monotonic() + _ARRIVAL_SECONDS
+    shown = ""
+    while True:
+        processes.check()
+        now = import_figures(folders.database, wanted)
+        if now.line != shown:
+            shown = now.line
+            say(f"  {shown}")
+        if now.over:
+            return now.missing
+        if time.monotonic() > deadline:
+            say(f"not everything was imported within {_ARRIVAL_SECONDS:.0f} s; see the logs in {folders.logs}")
+            return now.missing
+        time.sleep(0.2)
 
 
 def _has_tables(database: Path) -> bool:

@@ -20,7 +20,6 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
 )
-from sqlalchemy.sql import ColumnElement, exists
 from sqlalchemy.types import JSON, TypeEngine
 
 from edge.contract.attributes import BY_LEVEL, Level, SqlType
@@ -107,6 +106,7 @@ INSTANCE = Table(
     Column("callingaetitle", Text, nullable=False),
     Column("calledaetitle", Text, nullable=False),
     Column("receivedat", DateTime(timezone=True), nullable=False),  # UTC
+    Column("importwarnings", _TYPES[SqlType.JSON]),  # what an import would refuse, a list of sentences; NULL: nothing
     UniqueConstraint("sopinstanceuid"),
     UniqueConstraint("ulid"),
 )
@@ -123,8 +123,3 @@ INSTANCE_LOCATION = Table(
     Column("versionid", Text),
     UniqueConstraint("ulid", "kind"),
 )
-
-
-def study_has_modality(modality: str) -> ColumnElement[bool]:
-    """Return the condition on ``study`` that one of its series is exactly of ``modality`` (E035, fault 18)."""
-    return exists().where(SERIES.c.study_id == STUDY.c.id, SERIES.c.modality == modality).correlate(STUDY)

@@ -14,8 +14,10 @@ from sqlalchemy import Connection, Select, Table, delete, exists, func, or_, sel
 from sqlalchemy.dialects import postgresql, sqlite
 
 from edge.contract.attributes import BY_LEVEL, Level
+from edge.contract.identity import PatientIdentity
+from edge.index.locations import Place
 from edge.index.models import INSTANCE, INSTANCE_LOCATION, PATIENT, SERIES, STUDY
-from edge.index.rows import IndexRow, LocationKind, PatientIdentity, patient_identity
+from edge.index.rows import IndexRow, LocationKind, identity_of
 from edge.index.text import clean
 
 # Whose a row is, and what is counted: never filled in from another row.
@@ -55,12 +57,22 @@ def record(connection: Connection, rows: Sequence[IndexRow], site: str) -> None:
     _prune_patients(connection, patients.values())
 
 
-def record_location(connection: Connection, ulid: str, kind: LocationKind, values: Mapping[str, str | None]) -> bool:
-    """Upsert one location; return False if the index does not hold the instance."""
-    if connection.scalar(select(INSTANCE.c.id).where(INSTANCE.c.ulid == ulid).with_for_update(read=True)) is None:
-        return False
-    _record_locations(connection, [{"ulid": ulid, "kind": kind.value, **values}])
-    return True
+def record_places(connection: Connection, places: Sequence[Place]) -> None:
+    """Upsert where the store holds instances; a released one lies nowhere else. Those not held are passed over."""
+    wanted = {place.ulid: place for place in places}
+    query = select(INSTANCE.c.ulid).where(INSTANCE.c.ulid.in_(wanted)).order_by(INSTANCE.c.ulid)
+    here = [wanted[ulid] for ulid in connection.scalars(query.with_for_update(read=True))]
+    if not here:
+        return
+    values = [
+        {"ulid": p.ulid, "kind": LocationKind.STORE.value, "key": p.key, "bucket": p.bucket, "region": p.region,
+         "versionid": p.version_id}
+        for p in here
+    ]  # fmt: skip
+    _record_locations(connection, values)
+    released = [p.ulid for p in here if p.released]
+    spool = (INSTANCE_LOCATION.c.kind == LocationKind.SPOOL.value) & INSTANCE_LOCATION.c.ulid.in_(released)
+    connection.execute(delete(INSTANCE_LOCATION).where(spool))
 
 
 def forget(connection: Connection, ulid: str) -> bool:
@@ -88,7 +100,7 @@ def empty(connection: Connection) -> None:
 
 
 def _owner(members: Sequence[IndexRow], site: str) -> PatientIdentity:
-    identities = [patient_identity(row, site) for row in members]
+    identities = [identity_of(row, site) for row in members]
     return next((i for i in identities if not i.is_placeholder), identities[0])
 
 
@@ -97,8 +109,8 @@ def _record_patients(
 ) -> dict[PatientIdentity, int]:
     ids = {}
     for identity in sorted(set(owners.values())):
-        members = [row for row in rows if patient_identity(row, site) == identity]
-        values = {"identityissuer": clean(identity.issuer), "identityid": clean(identity.id)}
+        members = [row for row in rows if identity_of(row, site) == identity]
+        values = {"identityissuer": identity.issuer, "identityid": identity.id}
         values |= _merged(Level.PATIENT, members)
         ids[identity] = _upsert_first(connection, PATIENT, values, ("identityissuer", "identityid")).id
     return ids
@@ -145,6 +157,7 @@ def _record_instances(
             "callingaetitle": clean(row.calling_ae_title),
             "calledaetitle": clean(row.called_ae_title),
             "receivedat": row.received_at.astimezone(UTC),
+            "importwarnings": [clean(text) for text in row.import_warnings] or None,
         }
         for row in sorted(rows, key=lambda r: r.sop_instance_uid)
     ]

@@ -15,6 +15,7 @@ from edge.contract.states import State
 from edge.errors import IndexFault, ParseFault
 from edge.events import Event, log
 from edge.index.judgement import ACCEPTED_CONFLICT
+from edge.index.locations import Locations
 from edge.index.rows import IndexRow
 from edge.journal.journal import Journal
 from edge.journal.rows import Instance
@@ -59,6 +60,11 @@ def request(path: Path) -> bool:
     return True
 
 
+def request_again(path: Path) -> None:
+    """Ask from the beginning, whatever was asked before: the ledger is another, and its entries count anew."""
+    _save(path, Progress())
+
+
 def progress(path: Path) -> Progress | None:
     """Return how far it got, None if nothing is asked for (any more)."""
     try:
@@ -78,12 +84,22 @@ def progress(path: Path) -> Progress | None:
 class Reindex:
     """Carries out a request, one batch a step."""
 
-    def __init__(self, *, path: Path, journal: Journal, spool: Spool, writer: Rows, read: Read) -> None:
+    def __init__(
+        self,
+        *,
+        path: Path,
+        journal: Journal,
+        spool: Spool,
+        writer: Rows,
+        read: Read,
+        locations: Locations | None = None,
+    ) -> None:
         self._path = path
         self._journal = journal
         self._spool = spool
         self._writer = writer
         self._read = read
+        self._locations = locations
 
     def step(self) -> bool:
         """Record the next batch; False if there is nothing to do. Raises IndexAway, and is then taken up again."""
@@ -102,6 +118,8 @@ class Reindex:
             return True
         rows, left_out = self._rows([i for _, i, reason in batch if reason != ACCEPTED_CONFLICT])
         refused = self._record(rows)
+        if self._locations is not None:
+            self._locations.tell([i for _, i, _ in batch])
         now = Progress(
             emptied=True,
             after=batch[-1][0],
@@ -156,8 +174,14 @@ class Reindex:
         return 0
 
 
-def row_of(instance: Instance, attributes: dict[str, dict[str, Any]], path: Path) -> IndexRow:
-    """Return an instance as the index is told of it."""
+def row_of(
+    instance: Instance,
+    attributes: dict[str, dict[str, Any]],
+    path: Path,
+    *,
+    import_warnings: tuple[str, ...] | None = None,
+) -> IndexRow:
+    """Return an instance as the index is told of it; without ``import_warnings``, with those that the journal has."""
     return IndexRow(
         ulid=instance.ulid,
         attributes=attributes,
@@ -168,6 +192,7 @@ def row_of(instance: Instance, attributes: dict[str, dict[str, Any]], path: Path
         called_ae_title=instance.called_ae_title,
         received_at=instance.received_at,
         spool_path=str(path),
+        import_warnings=instance.import_warnings if import_warnings is None else import_warnings,
     )
 
 

@@ -1,6 +1,5 @@
 """What the index is told of one instance: values, and the identity of its patient (D9)."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,12 +7,9 @@ from enum import StrEnum
 from typing import Any
 
 from edge.contract.attributes import Level
+from edge.contract.identity import PatientIdentity, patient_identity
 from edge.contract.uids import is_valid_uid
 from edge.errors import ParseFault
-
-# A B-tree entry of PostgreSQL holds 2,704 bytes; LO allows 64 characters, but senders send what they like.
-_IDENTITY_MOST = 512
-PLACEHOLDER = "study:"
 
 
 class LocationKind(StrEnum):
@@ -36,6 +32,7 @@ class IndexRow:
     called_ae_title: str
     received_at: datetime  # timezone-aware
     spool_path: str
+    import_warnings: tuple[str, ...] = ()  # what an import into HealthImaging would refuse
 
     def __post_init__(self) -> None:
         for keyword, uid in (
@@ -65,32 +62,12 @@ class IndexRow:
         return self.attributes[Level.INSTANCE].get("SOPInstanceUID") or ""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class PatientIdentity:
-    """(issuer, id) of a patient, as unique in the index."""
-
-    issuer: str
-    id: str
-
-    @property
-    def is_placeholder(self) -> bool:
-        """Tell whether no PatientID was sent, so that the study alone is the patient."""
-        return self.id.startswith(PLACEHOLDER)
-
-
-def patient_identity(row: IndexRow, site: str) -> PatientIdentity:
-    """Return whose study this is (D9): the issuer sent, or else the site; without an id, nobody but this study.
-
-    Two studies without PatientID are not taken for one patient's (fault 16 turned round).
-    """
+def identity_of(row: IndexRow, site: str) -> PatientIdentity:
+    """Return whose instance this is (D9)."""
     patient = row.attributes[Level.PATIENT]
-    patient_id = patient.get("PatientID")
-    if not patient_id:
-        return PatientIdentity(site, PLACEHOLDER + row.study_instance_uid)
-    return PatientIdentity(_short(patient.get("IssuerOfPatientID") or site), _short(patient_id))
-
-
-def _short(text: str) -> str:
-    if len(text) <= _IDENTITY_MOST:
-        return text
-    return "sha256:" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return patient_identity(
+        patient.get("PatientID"),
+        patient.get("IssuerOfPatientID"),
+        site=site,
+        study_instance_uid=row.study_instance_uid,
+    )

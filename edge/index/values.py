@@ -11,6 +11,7 @@ from typing import Any
 import pydicom.config
 from pydicom.charset import convert_encodings, decode_bytes, default_encoding
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException
 from pydicom.filereader import read_sequence
 from pydicom.valuerep import PN_DELIMS, TEXT_VR_DELIMS
 
@@ -25,10 +26,10 @@ _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _CHARSET = re.compile(r"|GBK|GB18030|UTF-?8|ISO[ _-]?(?:IR|2022|8859)[A-Z0-9 _.-]{0,16}", re.ASCII | re.IGNORECASE)
 _NUMBER_MOST = 64  # characters; PS3.5 allows 16
 _ESCAPE = b"\x1b"
-# What pydicom raises for damaged items (its reader has no error type of its own), and bombs of nested items.
+# What pydicom raises for damaged items (most of it no error type of its own), and bombs of nested items.
 _DAMAGE = (
-    ValueError, TypeError, KeyError, IndexError, AttributeError, OSError, EOFError, NotImplementedError, struct.error,
-    RecursionError,
+    ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError, OSError, EOFError,
+    NotImplementedError, struct.error, RecursionError, BytesLengthException,
 )  # fmt: skip
 
 Warn = Callable[[str], None]

@@ -4,20 +4,22 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, NoSuchModuleError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from edge.errors import ConfigError, EdgeError, IndexAway, IndexFault
 from edge.index import recording
-from edge.index.rows import IndexRow, LocationKind
+from edge.index.locations import Place
+from edge.index.rows import IndexRow
 
-__all__ = ["IndexRow", "IndexWriter", "LocationKind"]
+__all__ = ["IndexRow", "IndexWriter"]
 
 _T = TypeVar("_T")
 
 _TRIES = 5
 _BUSY_MS = 10_000
+_STATEMENT_MS = 120_000
 # SQLSTATE of what another try settles: serialisation failure, deadlock, and a key taken or gone in between.
 _AGAIN = frozenset({"40001", "40P01", "23503", "23505"})
 # SQLSTATE classes that speak of the row: data, constraint, and program limit exceeded.
@@ -39,7 +41,12 @@ class IndexWriter:
         """Create or upgrade the tables; raises ConfigError if newer software wrote them."""
         from edge.index.schema import ensure_schema  # noqa: PLC0415  Alembic takes 0.1 s to load, once at start
 
-        self._transact(ensure_schema)
+        def work(connection: Connection) -> None:
+            if connection.dialect.name == "postgresql":
+                connection.execute(text("SET LOCAL statement_timeout = 0"))  # a step over millions of rows takes longer
+            ensure_schema(connection)
+
+        self._transact(work)
 
     def record(self, rows: Sequence[IndexRow]) -> None:
         """Record instances in one transaction; any number of times gives the same index (E032).
@@ -52,23 +59,9 @@ class IndexWriter:
         if latest:
             self._transact(lambda c: recording.record(c, list(latest.values()), self._site))
 
-    def record_location(
-        self,
-        ulid: str,
-        kind: LocationKind,
-        key: str,
-        *,
-        bucket: str | None = None,
-        region: str | None = None,
-        version_id: str | None = None,
-    ) -> bool:
-        """Record where an instance lies, one place of each kind; return False if the index does not hold it."""
-        values = {"key": key, "bucket": bucket, "region": region, "versionid": version_id}
-        return self._transact(lambda c: recording.record_location(c, ulid, kind, values))
-
-    def forget(self, ulid: str) -> bool:
-        """Delete an instance's rows, and those of series, study and patient if they are empty then."""
-        return self._transact(lambda c: recording.forget(c, ulid))
+    def record_places(self, places: Sequence[Place]) -> None:
+        """Record where the store holds instances; those that the index does not hold are passed over."""
+        self._transact(lambda c: recording.record_places(c, places))
 
     def begin_anew(self) -> bool:
         """Delete every row and return True; False, and nothing, in a database that other edges may write to too."""
@@ -78,7 +71,7 @@ class IndexWriter:
         return True
 
     def forget_all(self, ulids: Sequence[str]) -> None:
-        """Forget several instances in one transaction."""
+        """Delete instances' rows in one transaction, and those of series, study and patient if they are empty then."""
 
         def work(connection: Connection) -> None:
             for ulid in ulids:
@@ -151,7 +144,8 @@ def _postgresql(url: URL) -> Engine:
             "keepalives_idle": 30,
             "keepalives_interval": 10,
             "keepalives_count": 3,
-            "options": "-c lock_timeout=30000",
+            "tcp_user_timeout": 60_000,  # a server that went silent in mid-statement is given up, not waited for
+            "options": f"-c lock_timeout=30000 -c statement_timeout={_STATEMENT_MS}",
         },
     )
 

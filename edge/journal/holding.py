@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from edge.contract.store import ObjectStore
+from edge.contract.store import ObjectStore, StoredObject
 from edge.journal.rows import Instance
 
 
@@ -25,4 +25,9 @@ def _held(store: ObjectStore, stored: dict[str, Any], size: int, crc64nvme: str)
     held = store.head(stored["key"], stored["version_id"])
     if held is None or held.size != size or held.crc64nvme != crc64nvme:
         return None
+    return proof_of(held)
+
+
+def proof_of(held: StoredObject) -> dict[str, Any]:
+    """Return what the journal keeps of the store's word."""
     return {"key": held.key, "version_id": held.version_id, "size": held.size, "crc64nvme": held.crc64nvme}

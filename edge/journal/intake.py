@@ -17,6 +17,7 @@ from edge.journal.journal import Journal
 from edge.spool.arrival import Received
 
 _MOST = 512  # entries to a commit
+_GATHER = 0.1  # seconds
 _TELL_EVERY = 60  # tries that fail
 
 
@@ -30,9 +31,11 @@ class Intake:
         on_entered: Callable[[], None],
         retry_seconds: float = 1.0,
         slow_seconds: float = 2.0,
+        hurried: Callable[[], bool] = lambda: False,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._journal = journal
+        self._hurried = hurried
         self._slow_seconds = slow_seconds
         self._monotonic = monotonic
         self._on_entered = on_entered
@@ -64,7 +67,7 @@ class Intake:
                 began = self._monotonic()
                 try:
                     self._journal.record_received(batch)
-                except (JournalError, sqlite3.Error) as e:
+                except (JournalError, sqlite3.Error, MemoryError) as e:
                     # Nothing is lost: the files are the truth. Try again until it works or we are told to stop.
                     if failures % _TELL_EVERY == 0:  # once when it begins, then now and then
                         self._tell_behind(e, len(batch) + self._queue.qsize())
@@ -72,13 +75,31 @@ class Intake:
                     if self._stopping.wait(self._retry_seconds):
                         return
                     continue
-                self._tell_if_slow(self._monotonic() - began, len(batch))
+                except Exception as e:  # noqa: BLE001  the worker loop's door: what nobody thought of must not end it
+                    self._enter_one_by_one(batch, e)
+                else:
+                    self._tell_if_slow(self._monotonic() - began, len(batch))
                 self._on_entered()
                 break
             if last:
                 return
 
-    def _tell_behind(self, e: JournalError | sqlite3.Error, waiting: int) -> None:
+    def _enter_one_by_one(self, batch: list[Received], e: Exception) -> None:
+        """Leave to the next start, and tell, what alone is refused: its file is the truth, and holds up no other."""
+        for received in batch:
+            try:
+                self._journal.record_received([received])
+            except Exception as alone:  # noqa: BLE001  as above
+                log(
+                    Event.JOURNAL_BEHIND,
+                    f"an instance could not be entered ({type(alone).__name__}); it stays in the spool",
+                    level=logging.ERROR,
+                    ulid=received.ulid,
+                    first=type(e).__name__,
+                    hint="the next start enters it; report this log line",
+                )
+
+    def _tell_behind(self, e: JournalError | sqlite3.Error | MemoryError, waiting: int) -> None:
         log(
             Event.JOURNAL_BEHIND,
             "the journal cannot be written; received instances wait in the spool",
@@ -103,6 +124,8 @@ class Intake:
         first = self._queue.get()
         if first is None:
             return [], True
+        if self._hurried():
+            self._stopping.wait(_GATHER)  # fewer and larger commits, for their flushes hold up the answers
         batch = [first]
         while len(batch) < _MOST:
             try:

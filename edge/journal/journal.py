@@ -7,7 +7,6 @@ Each ``record_`` verb writes ledger entries and projections in one transaction a
 import json
 import uuid
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from typing import Any
 
 from edge.contract.atriuid import FILE_IDS_PER_EDGE, Atriuid, file_id
@@ -18,7 +17,6 @@ from edge.journal.ledger import Transaction
 from edge.journal.rows import (
     Decision,
     Generation,
-    Instance,
     Message,
     Tag,
     generation_row,
@@ -28,7 +26,10 @@ from edge.journal.uploads import Uploads
 from edge.spool.arrival import Received
 
 #: What an instance loses that begins anew; its ATRIUID and tag inputs stay (I4).
-AFRESH: dict[str, Any] = dict.fromkeys(("reason", "hint", "job_id", "tag", "stored", "attributes"))
+AFRESH: dict[str, Any] = dict.fromkeys(("reason", "hint", "job_id", "tag", "stored", "attributes", "import_warnings"))
+#: Counted on top of each received file, since what is imported is the tagged object: our elements, and the few values
+#: of at most 4 KiB each that move to Original Attributes.
+TAG_ROOM = 32 << 10
 
 
 class Journal(Uploads):
@@ -95,6 +96,7 @@ class Journal(Uploads):
         study_instance_uid: str,
         series_instance_uid: str,
         attributes: dict[str, dict[str, Any]],
+        import_warnings: Sequence[str] = (),
         most_instances: int,
         most_bytes: int,
         alone: str | None = None,
@@ -112,7 +114,8 @@ class Journal(Uploads):
                     "SELECT * FROM generation WHERE study_instance_uid = ? AND closed_at IS NULL", study_instance_uid
                 ).fetchone()
             )
-            if row and (row["instances"] >= most_instances or row["bytes"] + size > most_bytes):
+            uploaded = row["bytes"] + size + TAG_ROOM * (row["instances"] + 1) if row else 0
+            if row and (row["instances"] >= most_instances or uploaded > most_bytes):
                 self._close(tx, row["job_id"], "full")
                 row = None
             if row:
@@ -145,6 +148,7 @@ class Journal(Uploads):
                     "series_instance_uid": series_instance_uid,
                     "job_id": job_id,
                     "attributes": json.dumps(attributes),
+                    "import_warnings": json.dumps(import_warnings) if import_warnings else None,
                 },
                 study_instance_uid=study_instance_uid,
                 series_instance_uid=series_instance_uid,
@@ -162,8 +166,12 @@ class Journal(Uploads):
             if row:
                 number = int(row["file_id"])
             else:
-                last = tx.execute("SELECT max(file_id) AS last FROM file_id").fetchone()["last"]
-                base = edge_number * FILE_IDS_PER_EDGE
+                base = edge_number * FILE_IDS_PER_EDGE  # a journal may hold ids of numbers that this edge had before
+                last = tx.execute(
+                    "SELECT max(file_id) AS last FROM file_id WHERE file_id > ? AND file_id < ?",
+                    base,
+                    base + FILE_IDS_PER_EDGE,
+                ).fetchone()["last"]
                 number = file_id(edge_number, (last - base if last else 0) + 1)
                 tx.execute("INSERT INTO file_id VALUES (?, ?)", study_instance_uid, number)
                 tx.append("FILE_ID_ISSUED", None, file_id=number, study_instance_uid=study_instance_uid)
@@ -256,7 +264,7 @@ class Journal(Uploads):
     def record_sent(self, message: Message, queue_id: str) -> None:
         """The queue accepted a message; a manifest's makes its instances ANNOUNCED."""
         with self.transaction() as tx:
-            if message.kind == Kind.STATUS:  # of the moment, not of the record
+            if message.kind in (Kind.STATUS, Kind.ANSWER):  # of the moment, not of the record
                 tx.execute("DELETE FROM outbox WHERE message_id = ?", message.message_id)
                 return
             done = tx.execute(
@@ -331,16 +339,21 @@ class Journal(Uploads):
 
     # -- the outbox ---------------------------------------------------------------------------------------------
 
-    def post(self, kind: Kind, body: dict[str, Any]) -> None:
-        """Put a message into the outbox; of STATUS only the newest unsent one is kept."""
+    def post(self, kind: Kind, body: dict[str, Any]) -> Message:
+        """Put a message into the outbox and return it; of STATUS only the newest unsent one is kept."""
         with self.transaction() as tx:
             if kind is Kind.STATUS:
                 tx.execute("DELETE FROM outbox WHERE kind = ?", Kind.STATUS)
-            post_in(tx, kind, None, body)
+            return post_in(tx, kind, None, body)
 
-    def unsent_messages(self, most: int = 100) -> list[Message]:
-        """Return the outbox, oldest first."""
-        rows = self.query("SELECT * FROM outbox WHERE sent_at IS NULL ORDER BY made_at, rowid LIMIT ?", most)
+    def unsent_messages(self, most: int = 100, *, answers: bool = False) -> list[Message]:
+        """Return what the outbox holds for the queue, oldest first; with ``answers`` what it holds for the link."""
+        rows = self.query(
+            "SELECT * FROM outbox WHERE sent_at IS NULL AND (kind = ?) = ? ORDER BY made_at, rowid LIMIT ?",
+            Kind.ANSWER,
+            answers,
+            most,
+        )
         return [message_row(row) for row in rows]
 
     # -- how it is done -----------------------------------------------------------------------------------------
@@ -371,18 +384,15 @@ class Journal(Uploads):
         return bool(done.rowcount)
 
 
-def post_in(tx: Transaction, kind: Kind, job_id: str | None, body: dict[str, Any]) -> None:
+def post_in(tx: Transaction, kind: Kind, job_id: str | None, body: dict[str, Any]) -> Message:
     """Put a message into the outbox within a transaction."""
+    message = Message(message_id=str(uuid.uuid4()), kind=kind, job_id=job_id, body=body, made_at=tx.at)
     tx.execute(
         "INSERT INTO outbox (message_id, kind, job_id, body, made_at) VALUES (?, ?, ?, ?, ?)",
-        str(uuid.uuid4()),
+        message.message_id,
         kind,
         job_id,
         json.dumps(body),
         tx.at,
     )
-
-
-def oldest_received(instances: Sequence[Instance]) -> datetime | None:
-    """Return when the oldest of these was received."""
-    return min((i.received_at for i in instances), default=None)
+    return message

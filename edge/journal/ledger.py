@@ -7,17 +7,26 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from edge.contract.manifest import timestamp
 from edge.errors import JournalError
-from edge.journal.schema import SCHEMA_VERSION, STEPS
+from edge.journal.schema import READABLE_FROM, SCHEMA_VERSION, STEPS
 
 DAMAGED_HINT = "stop the edge, then: dicom-edge restore (the damaged file is kept)"
 GENESIS = "0" * 64
 _BUSY_MS = 60_000
 _PAGE = 5_000  # entries read at once
+
+
+class Access(StrEnum):
+    """What whoever opens the journal may do to it."""
+
+    OWN = "OWN"  # the edge itself, or who holds the spool's lock: it is made, and upgraded to this software's version
+    DECIDE = "DECIDE"  # a command beside a running edge: entries are added, the version stays
+    ASK = "ASK"  # a question: nothing is written
 
 
 def entry_hash(prev: str, seq: int, at: str, ulid: str | None, kind: str, body: str) -> str:
@@ -59,8 +68,11 @@ class Transaction:
 class Ledger:
     """The journal's file. One writer at a time, across threads and processes; readers are never blocked (WAL)."""
 
-    def __init__(self, path: Path, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self, path: Path, *, access: Access = Access.OWN, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
         self.path = path
+        self._access = access
         self._now = now
         self._lock = threading.RLock()
         self._local = threading.local()
@@ -78,9 +90,12 @@ class Ledger:
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, timeout=_BUSY_MS / 1000, isolation_level=None, check_same_thread=False)
         connection.row_factory = sqlite3.Row
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("PRAGMA foreign_keys=ON")
+        if self._access is Access.ASK:
+            connection.execute("PRAGMA query_only=ON")
+        else:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("PRAGMA foreign_keys=ON")
         self._connections.append(connection)
         return connection
 
@@ -90,6 +105,13 @@ class Ledger:
             raise JournalError(
                 f"the journal is of version {version}, this software reads up to {SCHEMA_VERSION}",
                 hint="start the newer version again; a downgrade would misread it",
+            )
+        if self._access is Access.ASK and version >= READABLE_FROM:
+            return
+        if version < SCHEMA_VERSION and self._access is not Access.OWN:
+            raise JournalError(
+                f"the journal is of version {version}, this software writes {SCHEMA_VERSION}",
+                hint="an older version of the edge works with it: restart the edge with this one, which upgrades it",
             )
         if version < SCHEMA_VERSION:
             steps = "".join(STEPS[version:])

@@ -7,7 +7,14 @@ from typing import Any
 
 from edge.contract.states import State
 from edge.journal.ledger import Ledger
-from edge.journal.rows import Entry, Generation, Instance, entry_row, generation_row, instance_row
+from edge.journal.rows import (
+    Entry,
+    Generation,
+    Instance,
+    entry_row,
+    generation_row,
+    instance_row,
+)
 
 
 class Questions(Ledger):
@@ -54,6 +61,24 @@ class Questions(Ledger):
             found.append((int(seq), instance_row(values), reason))
         return found
 
+    def placed(self, after: int, upto: int, most: int) -> list[tuple[int, Instance]]:
+        """Return (entry, instance as it is now) of what was uploaded or released after an entry, in that order."""
+        rows = self.query(
+            "SELECT entry.seq AS entry_seq, instance.* FROM entry CROSS JOIN instance ON instance.ulid = entry.ulid"
+            " WHERE entry.seq > ? AND entry.seq <= ? AND entry.kind IN (?, ?, 'INSTANCE_RESTORED')"
+            " ORDER BY entry.seq LIMIT ?",
+            after,
+            upto,
+            State.UPLOADED,
+            State.RELEASED,
+            most,
+        )
+        return [(int(v.pop("entry_seq")), instance_row(v)) for v in map(dict, rows)]
+
+    def last_entry(self) -> int:
+        """Return the number of the ledger's last entry, 0 if it has none."""
+        return int(self.query("SELECT coalesce(max(seq), 0) AS last FROM entry")[0]["last"])
+
     def entry_count(self) -> int:
         """Return how many entries the ledger has."""
         return int(self.query("SELECT coalesce(max(seq), 0) AS seq FROM entry")[0]["seq"])
@@ -71,6 +96,20 @@ class Questions(Ledger):
             most,
         )
         return [(row["ulid"], State(row["state"]), datetime.fromisoformat(row["received_at"])) for row in rows]
+
+    def may_be_gone(self, ulid: str) -> bool:
+        """Tell whether the ledger says why the local bytes of an instance may go: released, or a duplicate (I3)."""
+        rows = self.query(
+            "SELECT 1 FROM entry WHERE ulid = ? AND kind IN (?, ?, 'REJECTED_RELEASED') AND seq > (SELECT"
+            " coalesce(max(seq), 0) FROM entry WHERE ulid = ?"
+            " AND kind IN (?, 'INSTANCE_RESTORED', 'INSTANCE_FOUND')) LIMIT 1",
+            ulid,
+            State.RELEASED,
+            State.DUPLICATE,
+            ulid,
+            State.RECEIVED,
+        )
+        return bool(rows)
 
     def instances_of(self, job_id: str) -> list[Instance]:
         """Return all instances that were put into a generation, whatever became of them."""

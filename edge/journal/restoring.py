@@ -6,6 +6,7 @@ writes ledger entries as any other does, and doing one again changes nothing (I4
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +37,7 @@ class StoredManifest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpoolFiles:
-    """What lies in the spool while a journal is restored."""
+    """What lies on this box, in the spool or on the second disk, while a journal is restored."""
 
     present: frozenset[str]  # ULIDs
     unsettled: dict[Identity, str]  # of those that the journal does not know, or has not seen uploaded; used up
@@ -47,7 +48,7 @@ class Restoring:
 
     def __init__(self, journal: Journal, edge_number: int) -> None:
         self._journal = journal
-        self._base = edge_number * FILE_IDS_PER_EDGE
+        self._end = (edge_number + 1) * FILE_IDS_PER_EDGE
 
     def announced_jobs(self) -> set[str]:
         """Return the generations of which the journal knows that their manifest was stored."""
@@ -78,13 +79,18 @@ class Restoring:
         with self._journal.transaction() as tx:
             self._ensure_atriuid(tx, study, series, atriuid, source)
 
-    def record_manifest(self, stored: StoredManifest, bucket: str, spool: SpoolFiles) -> int:
+    def record_manifest(
+        self, stored: StoredManifest, bucket: str, spool: SpoolFiles, *, others: Sequence[StoredManifest] = ()
+    ) -> int:
         """Enter a generation from its manifest; returns how many instances it lists.
 
-        Those whose file is in the spool are UPLOADED, and released in the usual way, after proof; the others RELEASED.
-        The message about the manifest is sent, perhaps again.
+        Those whose file is here are UPLOADED, and released in the usual way, after proof; the others RELEASED.
+        The message about the manifest is sent, perhaps again. ``others`` are further accounts of the same generation,
+        each of which may be the one that was announced: only what all of them list is settled, for of the rest no
+        accepted manifest is known (I3). The rest goes through the line again if it is here.
         """
         manifest, source = stored.manifest, stored.key
+        settled = set.intersection(*({_listed(i) for i in s.manifest.instances} for s in (stored, *others)))
         with self._journal.transaction() as tx:
             total = sum(i.received_size for i in manifest.instances)
             tx.execute(
@@ -102,10 +108,19 @@ class Restoring:
                 tx.at,
             )
             tx.append("GENERATION_RESTORED", None, job_id=manifest.job_id, source=source, sha256=stored.sha256)
-            for instance in manifest.instances:
-                atriuid = Atriuid(instance.file_id, instance.scan_id)
-                self._ensure_atriuid(tx, instance.study_instance_uid, instance.series_instance_uid, atriuid, source)
-                self._restore(tx, manifest.job_id, instance, spool)
+            for account in (stored, *others):
+                for i in account.manifest.instances:
+                    atriuid = Atriuid(i.file_id, i.scan_id)
+                    self._ensure_atriuid(tx, i.study_instance_uid, i.series_instance_uid, atriuid, account.key)
+            entered = {
+                self._restore(tx, manifest.job_id, i, spool) for i in manifest.instances if _listed(i) in settled
+            }
+            uploaded = tx.execute(
+                "SELECT ulid FROM instance WHERE job_id = ? AND state = ?", manifest.job_id, State.UPLOADED
+            ).fetchall()
+            for row in uploaded:
+                if row["ulid"] in spool.present - entered:
+                    _begin_afresh(tx, row["ulid"], State.UPLOADED)
             body = {
                 "JobId": manifest.job_id,
                 "Bucket": bucket,
@@ -135,14 +150,7 @@ class Restoring:
             for row in rows:
                 if row["ulid"] not in present:
                     continue  # an UPLOADED one is in the store and stays; recovery parks the others
-                columns = ", ".join(f"{name} = NULL" for name in AFRESH)
-                tx.execute(
-                    f"UPDATE instance SET state = ?, moved_at = ?, {columns} WHERE ulid = ?",  # noqa: S608  our own names
-                    State.RECEIVED,
-                    tx.at,
-                    row["ulid"],
-                )
-                tx.append(State.RECEIVED, row["ulid"], was=row["state"], restored=True)
+                _begin_afresh(tx, row["ulid"], row["state"])
                 again += 1
             open_ = tx.execute("SELECT job_id FROM generation WHERE closed_at IS NULL").fetchall()
             for row in open_:
@@ -160,10 +168,11 @@ class Restoring:
             tx.append("JOURNAL_BEGUN", None, **body)
 
     def _ensure_atriuid(self, tx: Transaction, study: str, series: str, atriuid: Atriuid, source: str) -> None:
-        if not self._base < atriuid.file_id < self._base + FILE_IDS_PER_EDGE:
+        # Ids of a lower number are ours too: numbers only grow, and we had that one before (register-edge --again).
+        if atriuid.file_id >= self._end:
             raise JournalError(
-                f"{source} has ATRIUID {atriuid}, which is not of this edge's number",
-                hint="set EDGE_NUMBER as it was when this edge last sent; nothing is issued until then",
+                f"{source} has ATRIUID {atriuid}, of a number that was given after this edge's",
+                hint="set EDGE_NUMBER as dicom-cloud list-edges shows it for this edge; nothing is issued until then",
             )
         known = tx.execute(
             "SELECT study_instance_uid, file_id FROM file_id WHERE study_instance_uid = ? OR file_id = ?",
@@ -195,7 +204,8 @@ class Restoring:
                 source=source,
             )
 
-    def _restore(self, tx: Transaction, job_id: str, i: ManifestInstance, spool: SpoolFiles) -> None:
+    def _restore(self, tx: Transaction, job_id: str, i: ManifestInstance, spool: SpoolFiles) -> str:
+        """Enter one listed instance; returns its ULID."""
         found = tx.execute(
             "SELECT ulid FROM instance WHERE job_id = ? AND sop_instance_uid = ? AND received_sha256 = ?",
             job_id,
@@ -221,7 +231,7 @@ class Restoring:
             "study_instance_uid": i.study_instance_uid, "series_instance_uid": i.series_instance_uid, "job_id": job_id,
             "attributes": json.dumps(i.attributes), "file_id": i.file_id, "scan_id": i.scan_id,
             "tag": json.dumps(tag.to_json()), "stored": json.dumps(stored), "reason": None, "hint": None,
-            "moved_at": tx.at,
+            "moved_at": tx.at, "import_warnings": json.dumps(i.import_warnings) if i.import_warnings else None,
         }  # fmt: skip
         updates = ", ".join(f"{name} = excluded.{name}" for name in values if name != "ulid")
         tx.execute(
@@ -240,6 +250,44 @@ class Restoring:
             **tag.to_json(),
             stored=stored,
         )
+        return str(ulid)
+
+
+def _listed(i: ManifestInstance) -> tuple[str, str, str, str | None]:
+    """Return what makes an instance the same in two accounts of a generation."""
+    return i.sop_instance_uid, i.received_sha256, i.key, i.version_id
+
+
+def _begin_afresh(tx: Transaction, ulid: str, was: str) -> None:
+    columns = ", ".join(f"{name} = NULL" for name in AFRESH)
+    tx.execute(
+        f"UPDATE instance SET state = ?, moved_at = ?, {columns} WHERE ulid = ?",  # noqa: S608  our own names
+        State.RECEIVED,
+        tx.at,
+        ulid,
+    )
+    tx.append(State.RECEIVED, ulid, was=was, restored=True)
+
+
+def record_found(journal: Journal, ulid: str) -> State:
+    """An instance whose bytes are here, though its row says that they are gone: it goes the rest of the way again (I3).
+
+    What the store is said to hold is asked for by the release stage as ever; what never was there is RECEIVED anew.
+    """
+    with journal.transaction() as tx:
+        row = tx.execute(
+            "SELECT state, stored, tag, announced_at FROM instance LEFT JOIN generation USING (job_id) WHERE ulid = ?",
+            ulid,
+        ).fetchone()
+        columns: dict[str, Any] = {}
+        if State(row["state"]) is State.RELEASED and row["stored"] and row["tag"]:
+            state = State.ANNOUNCED if row["announced_at"] else State.UPLOADED
+        else:
+            state, columns = State.RECEIVED, AFRESH
+        assignments = "".join(f", {name} = NULL" for name in columns)
+        tx.execute(f"UPDATE instance SET state = ?, moved_at = ?{assignments} WHERE ulid = ?", state, tx.at, ulid)  # noqa: S608  our own names
+        tx.append("INSTANCE_FOUND", ulid, was=row["state"], state=state)
+    return state
 
 
 def _contradiction(atriuid: Atriuid, source: str) -> JournalError:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from edge.contract.edits import Edit
-from edge.contract.states import State
+from edge.contract.states import ReceiptState, State
 from edge.contract.tagging import Tagging
 
 
@@ -95,6 +95,7 @@ class Instance:
     parked_stored: dict[str, Any] | None
     reason: str | None
     hint: str | None
+    import_warnings: tuple[str, ...] = ()  # what an import into HealthImaging would refuse
 
     def tagging(self, edits: tuple[Edit, ...]) -> Tagging:
         """Return what makes the tagged object of this instance's file by ``edits``."""
@@ -151,11 +152,24 @@ class Message:
     made_at: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceivedReceipt:
+    """What the cloud told of one generation."""
+
+    message_id: str
+    job_id: str
+    state: ReceiptState
+    reason: str
+    at: datetime
+
+
 def instance_row(row: sqlite3.Row | dict[str, Any]) -> Instance:
     """Return the value of one row of ``instance``."""
     values = dict(row)
     for name in ("attributes", "tag_inputs", "tag", "stored", "parked_stored"):
         values[name] = json.loads(values[name]) if values[name] else None
+    # A journal of an older version, which is only asked, has no such column.
+    values["import_warnings"] = tuple(json.loads(values.get("import_warnings") or "[]"))
     values["state"] = State(values["state"])
     values["tag"] = Tag.from_json(values["tag"]) if values["tag"] else None
     values["received_at"] = datetime.fromisoformat(values["received_at"])
@@ -184,4 +198,15 @@ def message_row(row: sqlite3.Row) -> Message:
         job_id=row["job_id"],
         body=json.loads(row["body"]),
         made_at=row["made_at"],
+    )
+
+
+def receipt_row(row: sqlite3.Row) -> ReceivedReceipt:
+    """Return the value of one row of ``receipt``."""
+    return ReceivedReceipt(
+        message_id=row["message_id"],
+        job_id=row["job_id"],
+        state=ReceiptState(row["state"]),
+        reason=row["reason"],
+        at=datetime.fromisoformat(row["at"]),
     )

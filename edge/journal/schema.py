@@ -110,6 +110,22 @@ CREATE TABLE multipart_part (
 );
 """
 
+# What an import would not like of an instance, found with its header; what the cloud told of each generation (D7).
+_VERSION_3 = """
+ALTER TABLE instance ADD COLUMN import_warnings TEXT;   -- JSON list, NULL where there are none
+CREATE INDEX instance_import_warnings ON instance (job_id) WHERE import_warnings IS NOT NULL;
+CREATE TABLE receipt (
+    message_id TEXT PRIMARY KEY,
+    job_id     TEXT NOT NULL,
+    state      TEXT NOT NULL,                  -- VERIFIED, IMPORTED or REJECTED
+    reason     TEXT NOT NULL,
+    at         TEXT NOT NULL
+);
+CREATE INDEX receipt_job ON receipt (job_id);
+"""
+
 #: What leads from each version to the next, from none on: a new journal and an upgraded one are made by the same steps.
-STEPS = (_VERSION_1, _VERSION_2)
+STEPS = (_VERSION_1, _VERSION_2, _VERSION_3)
 SCHEMA_VERSION = len(STEPS)
+#: The oldest version that questions are asked of as it is: what they read has had the same shape since.
+READABLE_FROM = 1

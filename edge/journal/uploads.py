@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from edge.journal.questions import Questions
+from edge.journal.told import Told
 
 
 class Ended(StrEnum):
@@ -46,7 +46,7 @@ class Multipart:
     parts: tuple[Part, ...] = ()
 
 
-class Uploads(Questions):
+class Uploads(Told):
     """The verbs; there is one upload a key."""
 
     def find_multipart(self, key: str) -> Multipart | None:

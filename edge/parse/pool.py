@@ -1,12 +1,14 @@
 """The pool of parse workers: hostile datasets are read in bounded processes, never in the edge itself (D5)."""
 
 import logging
+import math
 import os
 import queue
 import subprocess
 import sys
 import threading
 from contextlib import suppress
+from pathlib import Path
 from typing import IO, Any, cast
 
 from edge import errors
@@ -24,12 +26,16 @@ _PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR", "TEMP", "LANG",
 class ParsePool:
     """Up to ``size`` long-lived workers of ``memory_mb`` MiB address space; each call has ``timeout_seconds``.
 
-    Workers start when they are first needed and are replaced when they die. Thread-safe.
+    A call that ran over its time is at fault itself if it used the processor for ``busy_share`` of it; otherwise the
+    machine is. Workers start when they are first needed and are replaced when they die. Thread-safe.
     """
 
-    def __init__(self, size: int = 1, memory_mb: int = 512, timeout_seconds: float = 30.0) -> None:
+    def __init__(
+        self, size: int = 1, memory_mb: int = 512, timeout_seconds: float = 30.0, busy_share: float = 0.25
+    ) -> None:
         self._memory_mb = memory_mb
         self._timeout = timeout_seconds
+        self._busy_share = busy_share
         self._size = size
         self._closed = False
         self._slots: queue.LifoQueue[_Worker | None] = queue.LifoQueue()
@@ -40,11 +46,28 @@ class ParsePool:
         """Run ``module:function`` (below ``edge.``) with JSON ``arguments`` and return its JSON value.
 
         Waits for a free worker. An EdgeError raised there is raised here as the same class, with message and hint;
-        any other exception comes as ParseFault that names its type only. Raises WorkerDied when the worker died or
-        ran over its memory or time, and OutOfResources when none can be started (waiting may help).
+        any other exception comes as ParseFault that names its type only. Raises WorkerDied when two workers in turn
+        died of it or ran over memory or time, and OutOfResources when none can be started, or when one ran over its
+        time without using the processor: the machine is short of something, and waiting may help.
         """
         if not FUNCTION.fullmatch(function):
             raise ValueError("a function is named edge.module:name")
+        request = {"function": function, "arguments": arguments}
+        try:
+            answer = self._ask(request)
+        except WorkerDied as e:
+            # One death proves nothing: the kernel kills whom it likes when memory is short, and disks stall.
+            log(Event.WORKER_DIED, f"{e}; the object is tried once more", level=logging.WARNING, function=function)
+            try:
+                answer = self._ask(request)
+            except WorkerDied as again:
+                log(Event.WORKER_DIED, str(again), level=logging.WARNING, function=function)
+                raise
+        if "fault" in answer:
+            raise _error(answer)
+        return answer["value"]
+
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         worker = self._slots.get()
         try:
             if self._closed:
@@ -55,17 +78,13 @@ class ParsePool:
                 worker = None
                 worker = self._start()
             try:
-                answer = worker.ask({"function": function, "arguments": arguments}, self._timeout)
-            except WorkerDied as e:
+                return worker.ask(request, self._timeout)
+            except (WorkerDied, OutOfResources):
                 worker.kill()
                 worker = None
-                log(Event.WORKER_DIED, str(e), level=logging.WARNING, function=function)
                 raise
         finally:
             self._slots.put(worker)
-        if "fault" in answer:
-            raise _error(answer)
-        return answer["value"]
 
     def close(self) -> None:
         """Let calls under way finish, then end the workers; later calls raise RuntimeError."""
@@ -78,8 +97,8 @@ class ParsePool:
     def _start(self) -> "_Worker":
         for _ in range(_STARTS):
             with suppress(OSError):
-                worker = _Worker(self._memory_mb, self._timeout)
-                with suppress(WorkerDied):
+                worker = _Worker(self._memory_mb, self._timeout, self._busy_share)
+                with suppress(WorkerDied, OutOfResources):
                     worker.wait_ready(_START_SECONDS)
                     return worker
                 worker.kill()
@@ -90,7 +109,8 @@ class ParsePool:
 class _Worker:
     """One subprocess; used by one thread at a time."""
 
-    def __init__(self, memory_mb: int, seconds: float) -> None:
+    def __init__(self, memory_mb: int, seconds: float, busy_share: float) -> None:
+        self._busy_share = busy_share
         self._process = subprocess.Popen(
             [sys.executable, "-m", "edge.parse.worker", str(memory_mb), str(seconds * 2 + 1)],
             stdin=subprocess.PIPE,
@@ -100,6 +120,7 @@ class _Worker:
             start_new_session=True,  # Ctrl-C in the terminal goes to the edge alone, from the first moment on
         )
         self._expired = False
+        self._worked = math.inf  # seconds of processor time of the call that expired, where that can be told
 
     def is_alive(self) -> bool:
         return not self._expired and self._process.poll() is None
@@ -116,7 +137,8 @@ class _Worker:
         return answer
 
     def _exchange(self, request: dict[str, Any] | None, seconds: float) -> dict[str, Any]:
-        timer = threading.Timer(seconds, self._expire)
+        before = _processor_seconds(self._process.pid)
+        timer = threading.Timer(seconds, self._expire, (before,))
         timer.daemon = True
         timer.start()
         try:
@@ -125,6 +147,11 @@ class _Worker:
                     write_frame(self._stdin, request)
             return cast(dict[str, Any], read_frame(self._stdout))
         except (EOFError, OSError, ValueError) as e:
+            if self._expired and self._worked < seconds * self._busy_share:
+                raise OutOfResources(
+                    f"a parse worker waited {seconds:g} s for the disk or the processor",
+                    hint="see what slows this machine down, or its disk of SPOOL_DIR",
+                ) from e
             if self._expired:
                 raise _died(f"a parse worker ran over {seconds:g} s") from e
             raise _died(f"a parse worker died, exit status {self._exit_status()}") from e
@@ -138,7 +165,9 @@ class _Worker:
             self._process.kill()
             return self._process.wait()
 
-    def _expire(self) -> None:
+    def _expire(self, before: float | None) -> None:
+        now = _processor_seconds(self._process.pid)
+        self._worked = math.inf if now is None or before is None else now - before
         self._expired = True
         self._process.kill()
 
@@ -164,6 +193,15 @@ class _Worker:
     @property
     def _stdout(self) -> IO[bytes]:
         return cast(IO[bytes], self._process.stdout)
+
+
+def _processor_seconds(pid: int) -> float | None:
+    """Return the processor time a process has used (proc(5): utime and stime); None where that is not told."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 def _died(message: str) -> WorkerDied:

@@ -16,12 +16,15 @@ from edge.parse.frames import read_frame, write_frame
 
 FUNCTION = re.compile(r"edge(?:\.[a-z][a-z0-9_]*)+:[a-z][a-z0-9_]*", re.ASCII)
 _DIED = 70
+_NICE = 10
 _ROOM = 32 << 20
 
 
 def main(memory_mb: int, seconds: float) -> int:
     """Serve until the parent closes the pipe, also by its own death; return the exit status."""
     requests, answers = _take_streams()
+    if hasattr(os, "nice"):
+        os.nice(_NICE)  # a sender's answer comes first
     _limit_memory(memory_mb)
     _set_signals()
     # No pixel is decoded here (D10). numpy costs 0.3 s of start, and its BLAS reserves address space for each core,

@@ -18,7 +18,7 @@ from edge.contract.states import State
 from edge.contract.store import ObjectStore
 from edge.errors import EdgeError
 from edge.events import Event, log
-from edge.journal.holding import holding
+from edge.journal.holding import holding, proof_of
 from edge.journal.journal import Journal
 from edge.journal.rows import Instance
 from edge.spool.spool import Spool
@@ -84,8 +84,7 @@ class ReleaseStage:
             reason = "the copy of a rejected instance is not what lies here; it stays here"
             log(Event.PARKED, reason, level=logging.ERROR, ulid=instance.ulid, hint="compare the two: dicom-edge fetch")
             return False
-        proof = {"key": held.key, "version_id": held.version_id, "size": held.size, "crc64nvme": held.crc64nvme}
-        self._journal.record_rejected_released(instance.ulid, proof)
+        self._journal.record_rejected_released(instance.ulid, proof_of(held))
         self._spool.remove(instance.ulid)
         log(Event.RELEASED, "a rejected instance was released after proof of its copy", ulid=instance.ulid)
         return True

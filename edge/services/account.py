@@ -46,6 +46,8 @@ def account(journal: Journal, spool: Spool, ulid: str) -> dict[str, Any]:
         "TransferSyntaxUID": i.transfer_syntax_uid,
         "ATRIUID": f"{i.file_id}.{i.scan_id}" if i.file_id else None,
         "JobId": i.job_id,
+        "Cloud": _cloud(journal, i),
+        "ImportWarnings": list(i.import_warnings),
         "DatasetSize": i.size - i.dataset_offset,
         "DatasetSHA256": i.received_sha256,
         "File": _file(spool, i),
@@ -85,6 +87,11 @@ def _lines(a: dict[str, Any]) -> Iterator[str]:
     yield f"  on this disk: {a['File']['Path'] or 'no'}{damaged}"
     for name, place in (("in the store", a["Stored"]), ("parked copy", a["ParkedCopy"])):
         yield f"  {name + ':':<13} {place['Key'] + ' version ' + str(place['VersionId']) if place else 'no'}"
+    if a["Cloud"]:
+        reason = f": {a['Cloud']['Reason']}" if a["Cloud"]["Reason"] else ""
+        yield f"  the cloud:    {a['Cloud']['State']} since {a['Cloud']['At']}{reason}"
+    for text in a["ImportWarnings"]:
+        yield f"  an import would refuse it: {text}"
     yield "  custody ledger:"
     for e in a["Entries"]:
         more = "  ".join(
@@ -102,6 +109,16 @@ def _other(i: Instance) -> dict[str, Any]:
         "DatasetSize": i.size - i.dataset_offset,
         "DatasetSHA256": i.received_sha256,
     }
+
+
+def _cloud(journal: Journal, i: Instance) -> dict[str, Any] | None:
+    """Return what the cloud told last of the instance's generation."""
+    receipts = journal.receipts(i.job_id) if i.job_id else []
+    return (
+        {"State": r.state.value, "At": timestamp(r.at), "Reason": r.reason}
+        if (r := next(iter(receipts), None))
+        else None
+    )
 
 
 def _file(spool: Spool, i: Instance) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import getpass
 import os
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 
 from edge.contract.states import State
@@ -40,15 +41,19 @@ def os_user() -> str:
     return user
 
 
-def accept(journal: Journal, ulid: str, decision: Decision) -> str:
+def accept(
+    journal: Journal, ulid: str, decision: Decision, *, ensure_here: Callable[[str], object] = lambda _: None
+) -> str:
     """Send a parked instance through the line again although it was parked; returns what that means, in words.
 
-    Raises JournalError, with the way out, where it cannot go on as it is.
+    Raises JournalError, with the way out, where it cannot go on as it is, and what ``ensure_here`` raises where its
+    bytes cannot be had.
     """
     instance = _parked(journal, ulid)
     what = acceptable(instance.reason)
     if what is None:
         raise JournalError(f"{ulid} cannot be accepted: {instance.reason}", hint=_way_out(instance))
+    ensure_here(ulid)
     journal.record_accepted(ulid, what, decision)
     return _MEANS[what]
 

@@ -2,25 +2,33 @@
 
 Body of a STATUS message: EdgeNumber, Site, SoftwareVersion, Counts by state, OldestWaiting, OldestOnOneDisk (when the
 oldest scan was received of which only one disk holds a copy), FreeBytes, Associations, OpenGenerations, Parked (the
-newest), ParkedTotal, Errors. UIDs and figures only.
+newest), ParkedTotal, Torn (files in torn/), Receipts (what the cloud told, by state), Rejected (the newest, of
+their reasons the figures alone), ImportWarnings (what an import would refuse, by series), Errors. UIDs and figures.
 """
 
+import re
 import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from edge import __version__
 from edge.contract.envelope import Kind
 from edge.contract.manifest import timestamp
-from edge.contract.states import State
+from edge.contract.states import ReceiptState, State
+from edge.contract.uids import key_part
 from edge.flow import Trouble
 from edge.journal.journal import Journal
-from edge.spool.spool import Spool
+from edge.journal.rows import Message
+from edge.services.vitals import errors_of
+from edge.spool.spool import TORN_HINT, Spool
 
 _MOST_PARKED = 200
 _ALL = 1 << 40
 _MOST_GENERATIONS = 500
+_MOST_TOLD = 20
+#: How a reason of ours begins: ``imported 411, of these with a warning 2, failed 1``.
+_FIGURES = re.compile(r"^imported \d+(?:, (?:of these with a warning|waiting|failed|held) \d+)*")
 _WAITING = (State.RECEIVED, State.INDEXED, State.TAGGED, State.UPLOADED)
 
 
@@ -39,6 +47,7 @@ class HeartbeatStage:
         seconds: float,
         associations: Callable[[], int],
         troubles: Callable[[], list[Trouble]],
+        admission: Callable[[], dict[str, Any]] = dict,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._journal = journal
@@ -48,15 +57,17 @@ class HeartbeatStage:
         self._seconds = seconds
         self._associations = associations
         self._troubles = troubles
+        self._admission = admission
         self._monotonic = monotonic
         self._next = 0.0
+        self.newest: Message | None = None  # what was posted last, for who tells it by another way too
 
     def step(self) -> bool:
         """Post if it is time."""
         if self._monotonic() < self._next:
             return False
+        self.newest = self._journal.post(Kind.STATUS, self.body())
         self._next = self._monotonic() + self._seconds
-        self._journal.post(Kind.STATUS, self.body())
         return True
 
     def body(self) -> dict[str, Any]:
@@ -67,10 +78,9 @@ class HeartbeatStage:
             "Site": self._site,
             "SoftwareVersion": __version__,
             "Associations": self._associations(),
-            "Errors": [
-                {"At": timestamp(t.at), "Event": f"stage {t.stage}", "Text": t.text, "Hint": t.hint} for t in troubles
-            ],
-            **journal_status(self._journal, self._spool),
+            "Errors": [*errors_of(troubles), *torn_errors(self._spool)],
+            **self._admission(),
+            **_without_words(journal_status(self._journal, self._spool)),
         }
 
 
@@ -94,12 +104,49 @@ def journal_status(journal: Journal, spool: Spool) -> dict[str, Any]:
                 "At": timestamp(i.moved_at),
                 "Reason": i.reason,
                 "Hint": i.hint,
-                "SOPInstanceUID": i.sop_instance_uid[:64],
+                "SOPInstanceUID": key_part(i.sop_instance_uid),  # what is no UID may be a name
             }
             for i in parked
         ],
         "ParkedTotal": counts[State.PARKED],
+        "Torn": len(spool.torn()),
+        **told_status(journal),
     }
+
+
+def _without_words(status: dict[str, Any]) -> dict[str, Any]:
+    """Return the status as it may leave the box: of what the cloud told, the figures.
+
+    The rest of a reason may quote a value of the header, in receipts of an earlier cloud; the cloud has it itself.
+    """
+    rejected = [{**row, "Reason": "".join(_FIGURES.findall(row["Reason"])[:1])} for row in status["Rejected"]]
+    return {**status, "Rejected": rejected}
+
+
+def told_status(journal: Journal) -> dict[str, Any]:
+    """Return what the cloud told of the generations, and what an import would refuse of what is here."""
+    receipts = journal.receipts()
+    rejected = [r for r in receipts if r.state is ReceiptState.REJECTED]
+    return {
+        "Receipts": {state.value: sum(r.state is state for r in receipts) for state in ReceiptState},
+        "Rejected": [
+            {"JobId": r.job_id, "At": timestamp(r.at), "Reason": r.reason} for r in rejected[-1 : -_MOST_TOLD - 1 : -1]
+        ],
+        "ImportWarnings": [
+            {"StudyInstanceUID": study, "SeriesInstanceUID": series, "Text": text, "Instances": count}
+            for study, series, text, count in journal.import_warnings(_MOST_TOLD)
+        ],
+    }
+
+
+def torn_errors(spool: Spool) -> list[dict[str, Any]]:
+    """Return that files lie in torn/, as long as they do: some the journal never knew, and nothing else tells of."""
+    torn = spool.torn()
+    if not torn:
+        return []
+    at = datetime.fromtimestamp((spool.root / "torn").stat().st_mtime, UTC)
+    text = f"{len(torn)} file{'s' * (len(torn) > 1)} that could not be believed: in torn/"
+    return [{"At": timestamp(at), "Event": "spool.torn", "Text": text, "Hint": TORN_HINT}]
 
 
 def oldest_on_one_disk(journal: Journal, spool: Spool) -> datetime | None:

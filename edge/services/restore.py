@@ -22,11 +22,14 @@ from edge.contract.manifest import Malformed, UnknownVersion, load_manifest
 from edge.contract.store import ObjectStore
 from edge.errors import JournalError, SpoolError
 from edge.events import Event, log
-from edge.index.reindex import request
+from edge.flow import Finished
+from edge.index.reindex import request_again
 from edge.journal.journal import Journal
 from edge.journal.restoring import Identity, Restoring, SpoolFiles, StoredManifest
 from edge.services.journal_copy import DamagedCopy, check_file, load_copy
+from edge.spool.arrival import Received
 from edge.spool.flush import fsync_directory, make_directory
+from edge.spool.shelf import Shelf
 from edge.spool.spool import Spool
 
 _TELL_EVERY = 500  # manifests or series
@@ -80,20 +83,16 @@ class RestoreStage:
         self._store = store
         self._begin = begin
         self._tried = tried
-        self._done = False
 
     def step(self) -> bool:
-        """Restore and begin, once; raises EdgeError while the store is away, or what it holds contradicts itself."""
-        if self._done:
-            return False
+        """Restore, begin and finish; raises EdgeError while the store is away, or what it holds contradicts itself."""
         try:
             if not self._settings.path.exists():
                 restore_journal(self._settings, self._spool, self._store())
             self._begin()
-            self._done = True
         finally:
             self._tried()
-        return False
+        raise Finished
 
 
 def restore_journal(settings: RestoreSettings, spool: Spool, store: ObjectStore) -> Restored:
@@ -122,7 +121,7 @@ def restore_journal(settings: RestoreSettings, spool: Spool, store: ObjectStore)
     finally:
         journal.close()
     if not found.nothing:
-        request(settings.reindex)
+        request_again(settings.reindex)
     _put_in_place(settings, part)
     if found.nothing:
         log(Event.JOURNAL_BEGUN, "the store knows nothing of this edge: its journal begins", edge_id=settings.edge_id)
@@ -187,20 +186,27 @@ def _from_copy(settings: RestoreSettings, store: ObjectStore, part: Path) -> tup
 
 
 def _spool_files(spool: Spool, journal: Journal, work: Restoring) -> SpoolFiles:
+    """Return what lies on this box, on its second disk too: of nothing there may the journal say that it is gone."""
     known, unsettled = journal.known_ulids(), work.unsettled()
-    present = set()
+    mirrored = spool.mirror.held() if spool.mirror is not None else set()
+    present = mirrored | set(spool.listing())
     identities: dict[Identity, str] = {}
-    for ulid in spool.listing():
-        present.add(ulid)
+    for ulid in sorted(present):
         if ulid in known and ulid not in unsettled:
             continue
-        try:
-            r = spool.load(ulid, rehash=False)
-        except (SpoolError, OSError):
+        r = _load(spool, ulid) or (_load(spool.mirror, ulid) if spool.mirror is not None else None)
+        if r is None:
             continue  # recovery looks at it
         identity = (r.request.sop_instance_uid, r.record.sha256, r.request.transfer_syntax_uid)
         identities.setdefault(identity, ulid)
     return SpoolFiles(present=frozenset(present), unsettled=identities)
+
+
+def _load(shelf: Shelf, ulid: str) -> Received | None:
+    try:
+        return shelf.load(ulid, rehash=False)
+    except (SpoolError, OSError):
+        return None
 
 
 def _read_manifests(
@@ -214,21 +220,35 @@ def _read_manifests(
     for job, group in groupby(keys, key=lambda k: k.removeprefix(prefix).partition(".")[0]):
         if job in announced:
             continue
-        # Of two accounts of one generation the one with a digest in its name is that which was announced.
-        for key in sorted(group, key=lambda k: k.count("."), reverse=True):
-            stored = _load(store, key)
-            if stored is None or stored.manifest.job_id != job:
-                continue
-            instances += work.record_manifest(stored, settings.bucket, files)
-            announced.add(job)
-            read += 1
-            break
+        accounts = _accounts(store, job, list(group))
+        if not accounts:
+            continue
+        fullest, *others = sorted(accounts, key=lambda a: (-len(a.manifest.instances), a.key))
+        if others:
+            text = "which of a generation's manifests was announced is not known: what not all list goes the way again"
+            log(Event.JOURNAL_RESTORING, text, level=logging.WARNING, job_id=job, manifests=[a.key for a in accounts])
+        instances += work.record_manifest(fullest, settings.bucket, files, others=others)
+        announced.add(job)
+        read += 1
         if read and read % _TELL_EVERY == 0:
             log(Event.JOURNAL_RESTORING, "restoring the journal: reading manifests", manifests=read)
     return read, instances, announced
 
 
-def _load(store: ObjectStore, key: str) -> StoredManifest | None:
+def _accounts(store: ObjectStore, job: str, keys: list[str]) -> list[StoredManifest]:
+    """Return the accounts of one generation that may have been announced.
+
+    Those with a digest in their name, if there are: such a one is written only when the plain one was never announced.
+    """
+    plain = [key for key in keys if key.endswith(f"/{job}.json")]
+    for group in ([key for key in keys if key not in plain], plain):
+        found = [a for key in group if (a := _load_manifest(store, key)) is not None and a.manifest.job_id == job]
+        if found:
+            return found
+    return []
+
+
+def _load_manifest(store: ObjectStore, key: str) -> StoredManifest | None:
     held = store.head(key)
     if held is None:
         return None

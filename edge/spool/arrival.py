@@ -11,11 +11,12 @@ from pathlib import Path
 from edge.association.sink import StoreRequest
 from edge.contract.manifest import timestamp
 from edge.errors import OutOfResources
-from edge.spool.flush import DirectoryFlusher, Flush, make_directory
-from edge.spool.part10 import RECORD_SIZE, Record, encode_head
+from edge.spool.flush import DirectoryFlusher, Flush, make_directory, wait_for_name
+from edge.spool.part10 import RECORD_SIZE, Record, encode_head, seal
 
 _NAME_TRIES = 3
 RECHECK_BYTES = 64 << 20  # free space is looked at again each time so many bytes were written
+HELD_BYTES = 128 << 10  # what is no longer than this is written by one call at its end, its head and record included
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,23 +44,28 @@ class _PartFile:
         self._part = part
         self._fd = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
 
-    def write(self, data: bytes | memoryview) -> None:
+    def write(self, data: bytes | bytearray | memoryview) -> None:
         """Append all of it."""
         view = memoryview(data)
         while view:
             view = view[os.write(self._fd, view) :]
 
-    def finish(self, record: bytes, at: int, flush: Flush, directories: DirectoryFlusher) -> None:
-        """Write the record in its place and make the file durable under its name."""
+    def put_record(self, record: bytes, at: int) -> None:
+        """Write the record into its place."""
         os.lseek(self._fd, at, os.SEEK_SET)
         self.write(record)
+
+    def finish(self, flush: Flush, directories: DirectoryFlusher) -> None:
+        """Make the file durable under its name."""
         if flush is not Flush.NONE:
             os.fsync(self._fd)  # on the descriptor that wrote; never retried (D1)
         fd, self._fd = self._fd, -1
         os.close(fd)
+        since = directories.failures
         self._give_name()
         if flush is Flush.FULL:
-            directories.flush(self.final.parent)
+            wait_for_name(self.final.parent)  # another may just have made the shard again
+            directories.flush(self.final.parent, since)
 
     def _give_name(self) -> None:
         """Rename into the shard; release may have removed it, empty, since it was made for us."""
@@ -111,14 +117,16 @@ class Arrival:
         self._sha256 = hashlib.sha256()
         self._length = 0
         self._unchecked = 0
-        head, self._record_at = encode_head(request, bytes(RECORD_SIZE))
-        self._dataset_offset = len(head)
+        self._head, self._record_at = encode_head(request, bytes(RECORD_SIZE))
+        # Each system call hands the interpreter to another association and has to win it back: that, and not the disk,
+        # is what a small instance costs. So one that is short is gathered here. None once it was written.
+        self._held: bytearray | None = bytearray(self._head)
         self._final = final
         self._files: list[_PartFile] = []
         # The second copy is named first: a file in the spool then is on both disks.
         for paths, disk in ((mirror, "MIRROR_DIR"), ((part, final), "SPOOL_DIR")):
             if paths is not None:
-                self._begin(*paths, disk, head)
+                self._begin(*paths, disk)
 
     def write(self, chunk: bytes | memoryview) -> None:
         """Append dataset bytes; raises OutOfResources."""
@@ -127,15 +135,34 @@ class Arrival:
             self._unchecked = 0
             self._check_space()
         self._sha256.update(chunk)
-        for file in self._files:
-            try:
-                file.write(chunk)
-            except OSError as e:
-                raise _refusal(e, "the instance could not be written", file.disk) from e
         self._length += len(chunk)
+        if self._held is not None:
+            if len(self._held) + len(chunk) <= HELD_BYTES:
+                self._held += chunk
+                return
+            held, self._held = self._held, None
+            self._append(held)
+        self._append(chunk)
 
     def commit(self) -> str:
         """Make the instance durable and return its ULID (I1); raises OutOfResources and leaves nothing behind."""
+        try:
+            record = self._make_durable()
+        except Exception:
+            self.discard()  # whatever it was: no descriptor and no file stays behind
+            raise
+        self._on_received(
+            Received(
+                ulid=self._final.stem,
+                path=self._final,
+                request=self._request,
+                record=record,
+                dataset_offset=len(self._head),
+            )
+        )
+        return self._final.stem
+
+    def _make_durable(self) -> Record:
         record = Record(
             length=self._length,
             sha256=self._sha256.hexdigest(),
@@ -143,34 +170,36 @@ class Arrival:
             received_at=timestamp(self._received_at),
             association=self._request.association_id,
         )
-        raw = record.to_bytes()
+        record = seal(self._head, self._record_at, record)
+        raw, held = record.to_bytes(), self._held
+        if held is not None:
+            held[self._record_at : self._record_at + RECORD_SIZE] = raw
         for file in self._files:
             try:
-                file.finish(raw, self._record_at, self._flush, self._directories)
+                if held is not None:
+                    file.write(held)
+                else:
+                    file.put_record(raw, self._record_at)
+                file.finish(self._flush, self._directories)
             except OSError as e:
-                self.discard()
                 raise _refusal(e, "the instance could not be made durable", file.disk) from e
-        self._on_received(
-            Received(
-                ulid=self._final.stem,
-                path=self._final,
-                request=self._request,
-                record=record,
-                dataset_offset=self._dataset_offset,
-            )
-        )
-        return self._final.stem
+        return record
 
     def discard(self) -> None:
         """Forget it; never raises. What cannot be removed now, recovery sweeps: it was never acknowledged."""
         for file in self._files:
             file.remove()
 
-    def _begin(self, part: Path, final: Path, disk: str, head: bytes) -> None:
+    def _append(self, data: bytes | bytearray | memoryview) -> None:
+        for file in self._files:
+            try:
+                file.write(data)
+            except OSError as e:
+                raise _refusal(e, "the instance could not be written", file.disk) from e
+
+    def _begin(self, part: Path, final: Path, disk: str) -> None:
         try:
-            file = _PartFile(part, final, disk)
-            self._files.append(file)
-            file.write(head)
+            self._files.append(_PartFile(part, final, disk))
         except OSError as e:
             self.discard()
             raise _refusal(e, "the spool file could not be begun", disk) from e

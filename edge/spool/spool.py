@@ -9,9 +9,9 @@
 import json
 import logging
 import os
-import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,13 +20,17 @@ from edge.association.sink import StoreRequest
 from edge.errors import OutOfResources, SpoolError
 from edge.events import Event, log
 from edge.spool.arrival import Arrival, Received
-from edge.spool.flush import DirectoryFlusher, Flush, fsync_directory, make_directory
+from edge.spool.flush import DirectoryFlusher, Flush, fsync_directory, is_unflushed, make_directory
 from edge.spool.mirror import Mirror
 from edge.spool.shelf import Shelf
+from edge.spool.space import Space
 from edge.spool.ulid import UlidSource
 
-MIN_FREE_INODES = 64
 MAX_THROTTLE = 1.0  # seconds a store
+TORN_HINT = (
+    "compare each with its sender, who can send it again; then move it out of SPOOL_DIR/torn: nobody else does, and the"
+    " log tells why it was put there (spool.torn)"
+)
 _TELL_LOW_EVERY = timedelta(minutes=1)
 
 
@@ -62,6 +66,8 @@ class Spool(Shelf):
         self._ulids = ulids or UlidSource()
         self._now = now
         self._directories = DirectoryFlusher()
+        self._space = Space(settings.root, reserve=settings.reserve_bytes, throttle=settings.throttle_bytes)
+        self._shard: Path | None = None  # where the last one went: made, and its name flushed
         self.ensure()
         make_directory(self.root / "torn")
 
@@ -69,16 +75,18 @@ class Spool(Shelf):
 
     def open(self, request: StoreRequest) -> Arrival:
         """Begin one instance; raises OutOfResources below the reserve or when the spool cannot take files."""
-        free = self._check_space()
+        free = self._space.check()
         if free < self._settings.throttle_bytes:
             self._tell_low(free)
             self._pause(self._throttle(free))
         ulid = self._ulids.next()
         final = self.path_of(ulid)
-        try:
-            make_directory(final.parent)
-        except OSError as e:
-            raise OutOfResources("the spool directory cannot be made", hint="check the disk of SPOOL_DIR") from e
+        if final.parent != self._shard or is_unflushed(final.parent):
+            try:
+                make_directory(final.parent)
+            except OSError as e:
+                raise OutOfResources("the spool directory cannot be made", hint="check the disk of SPOOL_DIR") from e
+            self._shard = final.parent  # the release may remove it, empty: who gives a name there makes it again
         return Arrival(
             part=self.part_of(ulid),
             final=final,
@@ -87,13 +95,17 @@ class Spool(Shelf):
             received_at=self._now(),
             flush=self._settings.flush,
             directories=self._directories,
-            check_space=self._check_space,
+            check_space=self._space.check,
             on_received=self._on_received,
         )
 
+    def continue_after(self, ulid: str) -> None:
+        """Give only names after this one: what came first stays first also when the clock was set back meanwhile."""
+        self._ulids.continue_after(ulid)
+
     def free_bytes(self) -> int:
-        """Return the bytes that are free for us on the spool's disk."""
-        return shutil.disk_usage(self.root).free
+        """Return the bytes that are free for us on the spool's disk, as of a moment ago; raises OSError."""
+        return self._space.free()
 
     def _tell_low(self, free: int) -> None:
         now = self._now()
@@ -113,25 +125,14 @@ class Spool(Shelf):
         span = max(1, self._settings.throttle_bytes - self._settings.reserve_bytes)
         return MAX_THROTTLE * min(1.0, (self._settings.throttle_bytes - free) / span)
 
-    def _check_space(self) -> int:
-        try:
-            free = self.free_bytes()
-            inodes = os.statvfs(self.root).f_favail if hasattr(os, "statvfs") else MIN_FREE_INODES
-        except OSError as e:
-            raise OutOfResources("the spool's disk does not answer", hint="check the disk of SPOOL_DIR") from e
-        if free < self._settings.reserve_bytes:
-            raise OutOfResources("disk reserve reached", hint="free space on SPOOL_DIR, or lower STORAGE_OOR")
-        if 0 <= inodes < MIN_FREE_INODES and os.statvfs(self.root).f_files:
-            raise OutOfResources("no inodes left", hint="remove files on the disk of SPOOL_DIR")
-        return free
-
     # -- the shelf --------------------------------------------------------------------------------------------
 
     def remove(self, ulid: str) -> None:
         """Delete the local bytes of one instance, both copies; the caller has the proof in the journal already (I3)."""
         super().remove(ulid)
         if self.mirror is not None:
-            self.mirror.remove(ulid)
+            with suppress(OSError):  # its disk is in trouble; the start at which it is mended removes the copy
+                self.mirror.remove(ulid)
 
     def copies_of(self, ulid: str) -> list[tuple[str, Path]]:
         """Return the files that hold one instance on this box, each with its place in words."""
@@ -139,6 +140,10 @@ class Spool(Shelf):
         if self.mirror is not None:
             shelves.append(("the second copy", self.mirror.path_of(ulid)))
         return [(name, path) for name, path in shelves if path.exists()]
+
+    def torn(self) -> list[Path]:
+        """Return the files that were set aside, whether the journal knew them or not."""
+        return sorted((self.root / "torn").glob("*.dcm"))
 
     def set_aside(self, ulid: str, why: str) -> None:
         """Move a file that cannot be believed to ``torn/``: kept, listed, never deleted (I6)."""

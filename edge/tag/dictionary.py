@@ -4,7 +4,7 @@ from typing import Final
 
 from pydicom.datadict import add_private_dict_entries
 
-from edge.tag.block import CREATOR, GROUP
+from edge.contract.tag.block import CREATOR, GROUP
 
 #: Element within the block: VR, VM, name, retired. LO and not UI: FileID.ScanID looks like a UID, but no root is ours.
 ENTRIES: Final = {

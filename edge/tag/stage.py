@@ -13,16 +13,21 @@ from typing import Any
 from edge import __version__
 from edge.contract.edits import Edit
 from edge.contract.states import State
-from edge.errors import ParseFault, TagFault, WorkerDied
+from edge.contract.tag.inputs import TagInputs
+from edge.errors import ParseFault, SpoolError, TagFault, WorkerDied
 from edge.events import Event, log
 from edge.journal.journal import Journal
 from edge.journal.rows import Instance, Tag
 from edge.parse.pool import ParsePool
 from edge.spool.spool import Spool
-from edge.tag.inputs import TagInputs
+from edge.tag.meta import plan_meta_edits
 from edge.tag.proof import prove
 
 _BATCH = 32
+_UNTRUSTED = SpoolError(
+    "the spool file is missing, unreadable, or differs from what was received",
+    hint="the disk of SPOOL_DIR is damaged: compare with the sender, then send again",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,18 +69,15 @@ class TagStage:
             inputs = {instance.ulid: self._ensure_inputs(instance) for instance in batch}
         results = [(instance, self._tag(instance, inputs[instance.ulid])) for instance in batch]
         with self._journal.transaction():
-            for instance, tag in results:
-                if tag is None:
-                    self._journal.record_parked(
-                        instance.ulid,
-                        "the spool file is missing, unreadable, or differs from what was received",
-                        "the disk of SPOOL_DIR is damaged: compare with the sender, then send again",
-                    )
+            for instance, outcome in results:
+                if isinstance(outcome, Tag):
+                    self._journal.record_tagged(instance.ulid, outcome)
                 else:
-                    self._journal.record_tagged(instance.ulid, tag)
-        for instance, tag in results:
-            if tag is None:
-                log(Event.PARKED, "parked: its spool file cannot be trusted", level=logging.ERROR, ulid=instance.ulid)
+                    self._journal.record_parked(instance.ulid, str(outcome), outcome.hint)
+        for instance, outcome in results:
+            if not isinstance(outcome, Tag):
+                text = f"parked: {outcome}"
+                log(Event.PARKED, text, level=logging.ERROR, ulid=instance.ulid, hint=outcome.hint)
         return True
 
     def _ensure_inputs(self, instance: Instance) -> dict[str, Any]:
@@ -99,23 +101,29 @@ class TagStage:
         )
         return self._journal.record_tag_inputs(instance.ulid, atriuid, inputs.to_json())
 
-    def _tag(self, instance: Instance, inputs: dict[str, Any]) -> Tag | None:
+    def _tag(self, instance: Instance, inputs: dict[str, Any]) -> Tag | SpoolError | WorkerDied:
         path = self._spool.path_of(instance.ulid)
+        try:
+            meta = plan_meta_edits(path, instance)  # reads the File Meta, which the proof below says nothing of
+        except SpoolError:
+            return _UNTRUSTED
         error: str | None = None
         edits: tuple[Edit, ...] = ()
         try:
             planned = self._pool.call(
-                "edge.tag.plan:plan_edits",
+                "edge.contract.tag.plan:plan_edits",
                 path=str(path),
                 dataset_offset=instance.dataset_offset,
                 transfer_syntax_uid=instance.transfer_syntax_uid,
                 inputs=inputs,
             )
             edits = tuple(Edit.from_json(row) for row in planned)
-        except (TagFault, ParseFault, WorkerDied) as e:
+        except WorkerDied as e:
+            return e  # it may be tried again one day; what went up untagged may not (D5: a bomb parks the object)
+        except (TagFault, ParseFault) as e:
             error = str(e)
-        tag = prove(path, instance, edits, error)
+        tag = prove(path, instance, meta + edits, error)
         if tag is None and edits:
             # The edits do not lead back: never upload them. As received then, or parked if that is wrong too.
-            tag = prove(path, instance, (), "the tag could not be taken back to the received bytes")
-        return tag
+            tag = prove(path, instance, meta, "the tag could not be taken back to the received bytes")
+        return tag or _UNTRUSTED

@@ -4,7 +4,6 @@ import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from edge.contract.checksum import Digest
 from edge.contract.edits import read_tagged
@@ -56,11 +55,6 @@ class Putting:
 def is_held(held: StoredObject, whole: Summed) -> bool:
     """Tell whether size and checksum are those that were recorded."""
     return (held.size, held.crc64nvme) == (whole.size, whole.crc64nvme)
-
-
-def proof_of(held: StoredObject) -> dict[str, Any]:
-    """Return what the journal keeps of the store's word."""
-    return {"key": held.key, "version_id": held.version_id, "size": held.size, "crc64nvme": held.crc64nvme}
 
 
 def tagged_pieces(path: Path, instance: Instance, tag: Tag) -> Iterator[bytes]:

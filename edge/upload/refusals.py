@@ -28,6 +28,10 @@ class Refusals:
         self._refused: dict[str, _Refusal] = {}
         self._taken = 0
 
+    def __len__(self) -> int:
+        """Return how many wait for another try."""
+        return len(self._refused)
+
     def held_back(self) -> set[str]:
         """Return the ULIDs whose next try is not due yet."""
         now = self._monotonic()

@@ -1,6 +1,7 @@
 """The object store on S3 (D6): put once, checksum enforced by S3, believed only after S3 was asked what it holds."""
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from edge.contract.checksum import digest
 from edge.contract.store import StoredObject
-from edge.contract.store_answers import store_error
+from edge.contract.store_answers import holds_nothing, store_error
 from edge.errors import EdgeError, StoreAway, StoreConflict, StoreDenied, StoreFault
 from edge.events import Event, log
 from edge.journal.uploads import Whole
@@ -20,6 +21,7 @@ from edge.upload.multipart import Book, MemoryBook, MultipartUpload, digest_of, 
 from edge.upload.orphans import OpenUpload
 
 CHUNK = 1 << 20
+LARGE_AT_ONCE = 4  # multipart uploads; each holds a part in memory
 MAX_PARTS = 10_000  # of one multipart upload, S3's limit
 
 
@@ -53,6 +55,7 @@ class S3Store:
     def __init__(self, settings: S3Settings, book: Book | None = None) -> None:
         self._settings = settings
         self._book = book or MemoryBook()
+        self._large = threading.BoundedSemaphore(LARGE_AT_ONCE)
         with _told_plainly("start", settings):
             self._client: Any = boto3.session.Session().client(
                 "s3",
@@ -81,7 +84,8 @@ class S3Store:
                 if (held := self._look_before(key)) is not None:
                     self._abort(self._upload_of(key, size, crc64nvme, common))  # its completion's answer was lost
                     return self._compare(key, held, size, crc64nvme)
-                version = self._put_parts(key, chunks, size=size, crc64nvme=crc64nvme, common=common)
+                with self._large:
+                    version = self._put_parts(key, chunks, size=size, crc64nvme=crc64nvme, common=common)
             else:
                 version = self._put_whole(key, chunks, size=size, crc64nvme=crc64nvme, common=common)
         except _Taken:
@@ -97,7 +101,7 @@ class S3Store:
                     Bucket=self._settings.bucket, Key=key, ChecksumMode="ENABLED", **_version(version_id)
                 )
             except ClientError as e:
-                if _status(e) == 404 and _code(e) != "NoSuchBucket":
+                if holds_nothing(_code(e), _status(e), key, self._first_names):
                     return None
                 raise
         return StoredObject(
@@ -109,13 +113,19 @@ class S3Store:
             metadata={name.lower(): value for name, value in answer.get("Metadata", {}).items()},
         )
 
+    def encryption(self, key: str) -> tuple[str, str]:
+        """Return how the store says that it encrypts an object, and the KMS key; empty where it says nothing."""
+        with _told_plainly("head", self._settings):
+            answer = self._client.head_object(Bucket=self._settings.bucket, Key=key)
+        return answer.get("ServerSideEncryption", ""), answer.get("SSEKMSKeyId", "")
+
     def read(self, key: str, version_id: str | None = None) -> Iterator[bytes]:
         """See :meth:`edge.contract.store.ObjectReader.read`."""
         with _told_plainly("read", self._settings):
             try:
                 answer = self._client.get_object(Bucket=self._settings.bucket, Key=key, **_version(version_id))
             except ClientError as e:
-                if _status(e) == 404 and _code(e) != "NoSuchBucket":
+                if holds_nothing(_code(e), _status(e), key, self._first_names):
                     raise KeyError(key) from e
                 raise
             with contextlib.closing(answer["Body"]) as body:
@@ -198,11 +208,15 @@ class S3Store:
         with contextlib.suppress(BotoCoreError, ClientError):
             upload.abort()
 
+    def _first_names(self, prefix: str) -> tuple[str, ...]:
+        found = self._client.list_objects_v2(Bucket=self._settings.bucket, Prefix=prefix, MaxKeys=1)
+        return tuple(row["Key"] for row in found.get("Contents", ()))
+
     def _look_before(self, key: str) -> StoredObject | None:
         """Return what is held, so that gigabytes are not sent only to be answered with 412."""
         try:
             return self.head(key)
-        except StoreDenied:  # without s3:ListBucket a missing key answers 403; the put will tell
+        except StoreDenied:  # without any s3:ListBucket nobody can say; the put will tell
             return None
 
     def _confirm(self, key: str, version: str | None, size: int, crc64nvme: str) -> StoredObject:

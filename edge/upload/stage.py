@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -19,17 +20,20 @@ from edge.contract.states import State
 from edge.contract.store import ObjectStore, StoredObject
 from edge.errors import EdgeError, SpoolError, StoreConflict, StoreDenied, StoreFault
 from edge.events import Event, log
+from edge.flow import Trouble
+from edge.journal.holding import proof_of
 from edge.journal.journal import Journal
 from edge.journal.rows import Instance, Tag
 from edge.spool.spool import Spool
 from edge.spool.trouble import read_fault
 from edge.tag.proof import prove
 from edge.upload.parked import DISK, ParkedCopies
-from edge.upload.putting import Putting, pieces_of, proof_of, tagged_pieces
+from edge.upload.putting import Putting, pieces_of, tagged_pieces
 from edge.upload.refusals import REFUSALS_MOST, Refusals
 
 _BATCH_PER_THREAD = 8
 _REMADE_MOST = 3
+_PARKED_SECONDS = 10.0  # between two looks at parked instances while there is a backlog
 _OWN = (StoreConflict, SpoolError)  # the instance's own trouble, beyond doubt
 
 
@@ -78,8 +82,11 @@ class UploadStage:
         self._spool = spool
         self._edge_id = edge_id
         self._threads = threads
+        self._monotonic = monotonic
+        self._parked_due = 0.0
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="upload")
         self._refusals = Refusals(monotonic)
+        self._refused: Trouble | None = None  # the newest refusal
         self._putting = Putting(store)
         self._parked = ParkedCopies(
             journal=journal, spool=spool, putting=self._putting, edge_id=edge_id, monotonic=monotonic
@@ -90,6 +97,7 @@ class UploadStage:
         batch = self._next()
         if not batch:
             return not self._putting.stopped and self._parked.copy(self._threads)
+        self._copy_parked_now_and_then()
         line = _Line()
         outcomes = [
             (instance, self._judge(instance, outcome))
@@ -116,6 +124,16 @@ class UploadStage:
         if len(refused) == len(outcomes):
             raise refused[-1]  # told as trouble; each has its own backoff beside
         return True
+
+    def _copy_parked_now_and_then(self) -> None:
+        """A backlog that never ends must not keep parked instances on one disk (D4)."""
+        if self._putting.stopped or self._monotonic() < self._parked_due:
+            return
+        self._parked_due = self._monotonic() + _PARKED_SECONDS
+        try:
+            self._parked.copy(self._threads)
+        except StoreDenied as e:  # of that prefix, perhaps: it holds up no upload
+            log(Event.UPLOAD_REFUSED, f"parked instances stay on this disk: {e}", level=logging.ERROR, hint=e.hint)
 
     def _next(self) -> list[Instance]:
         most = self._threads * _BATCH_PER_THREAD
@@ -162,7 +180,16 @@ class UploadStage:
                 log(Event.PARKED, text, level=logging.ERROR, ulid=instance.ulid, hint=outcome.hint)
             elif isinstance(outcome, StoreFault) and not isinstance(outcome, StoreDenied):
                 text = f"refused, the others go on: {outcome}"
+                at = self._refused.at if self._refused is not None else datetime.now(UTC)
+                self._refused = Trouble(stage=self.name, at=at, text=text, hint=outcome.hint)
                 log(Event.UPLOAD_REFUSED, text, level=logging.WARNING, ulid=instance.ulid, hint=outcome.hint)
+        if not len(self._refusals):
+            self._refused = None
+
+    def troubles(self) -> list[Trouble]:
+        """Return that the store refuses objects, also while their next try is not due."""
+        newest, waiting = self._refused, len(self._refusals)
+        return [replace(newest, text=f"{newest.text} ({waiting} waiting)")] if newest is not None and waiting else []
 
     def _try(self, line: _Line, instance: Instance) -> _Outcome:
         if line.stopped is not None:
@@ -170,21 +197,45 @@ class UploadStage:
         try:
             return self._upload(instance)
         except EdgeError as e:
-            if not isinstance(e, _OWN) and (isinstance(e, StoreDenied) or not isinstance(e, StoreFault)):
-                line.stopped = e
-            return e
+            fault = e
+        if not _meets_all(fault):
+            try:
+                if (held := self._find_held(instance)) is not None:
+                    return held
+            except EdgeError as e:
+                fault = e  # the store did not say: nothing is decided now
+        if _meets_all(fault):
+            line.stopped = fault
+        return fault
 
-    def _upload(self, instance: Instance) -> _Held | Tag:
+    def _find_held(self, instance: Instance) -> _Held | None:
+        """Return what a run before this one put there, if it was killed before it could record that (I4).
+
+        Else an object would lie in its generation, where HealthImaging imports it, and be in no manifest.
+        """
         tag = instance.tag
-        if tag is None or instance.job_id is None:
-            raise StoreFault(f"instance {instance.ulid} has no tag", hint="dicom-edge retry it")
-        key = instance_key(
+        held = self._putting.find(self._key(instance), tag) if tag else None
+        if tag is None or held is None or tag.original is None:
+            return _Held(held, None) if held else None
+        original = self._putting.find(original_key(self._edge_id, instance.ulid), tag.original)
+        return _Held(held, original) if original else None
+
+    def _key(self, instance: Instance) -> str:
+        if instance.job_id is None:
+            raise StoreFault(f"instance {instance.ulid} has no generation", hint="dicom-edge retry it")
+        return instance_key(
             self._edge_id,
             instance.job_id,
             instance.study_instance_uid or "",
             instance.series_instance_uid or "",
             instance.sop_instance_uid,
         )
+
+    def _upload(self, instance: Instance) -> _Held | Tag:
+        tag = instance.tag
+        if tag is None:
+            raise StoreFault(f"instance {instance.ulid} has no tag", hint="dicom-edge retry it")
+        key = self._key(instance)
         path = self._spool.path_of(instance.ulid)
         try:
             path.stat()
@@ -219,6 +270,11 @@ class UploadStage:
         """End the upload threads."""
         self.stop()
         self._executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _meets_all(fault: EdgeError) -> bool:
+    """Tell whether every object meets this alike: the line waits then."""
+    return not isinstance(fault, _OWN) and (isinstance(fault, StoreDenied) or not isinstance(fault, StoreFault))
 
 
 def _tag_again(path: Path, instance: Instance, tag: Tag) -> Tag | None:

@@ -15,7 +15,7 @@ from pynetdicom.pdu import A_ABORT_RQ, A_ASSOCIATE_RJ, A_ASSOCIATE_RQ, A_RELEASE
 
 from edge.association.command import decode_command, encode_response
 from edge.association.faults import ProtocolFault
-from edge.association.guard import fragments, judge
+from edge.association.guard import fragments, judge, limits_of
 from edge.association.negotiation import negotiate
 from edge.association.pdu import (
     RELEASE_RP,
@@ -141,7 +141,7 @@ def test_D10_no_pdu_longer_than_the_limits_is_ever_let_through(state, kind, leng
     """Whatever type and length a header claims, what passes is within the settings."""
     limits = ListenerSettings()
     try:
-        passed = judge(state, kind, length, limits)
+        passed = judge(state, kind, length, limits_of(limits))
     except ProtocolFault:
         return
     assert passed is PduType(kind)
@@ -156,8 +156,8 @@ def test_D10_a_request_is_read_as_pynetdicom_reads_it():
     ours = decode_associate_rq(memoryview(raw)[6:], 128)
     assert (ours.calling_ae_title, ours.called_ae_title) == (theirs.calling_ae_title, theirs.called_ae_title)
     assert ours.max_pdu == theirs.user_information.maximum_length
-    assert [(c.context_id, c.abstract_syntax, c.transfer_syntax) for c in ours.contexts] == [
-        (c.context_id, c.abstract_syntax, c.transfer_syntax[0]) for c in theirs.presentation_context
+    assert [(c.context_id, c.abstract_syntax, list(c.transfer_syntaxes)) for c in ours.contexts] == [
+        (c.context_id, c.abstract_syntax, c.transfer_syntax) for c in theirs.presentation_context
     ]
 
 

@@ -1,10 +1,14 @@
 """How many at once, how one ends all: the caps of E007 and the drain."""
 
+import errno
 import logging
+import selectors
 import threading
 
 import pytest
 
+from edge.association.conversation import Conversation
+from edge.association.listener import Listener
 from tests.association.memory_sink import MemorySink
 from tests.association.wire import RELEASE_RQ, Peer, associate_rq, listening, p_data, pdv, store_rq
 
@@ -180,3 +184,55 @@ def test_D10_the_counters_tell_what_happened():
         assert counters.refused == {"0xA700": 1}
         (info,) = listener.associations()
         assert (info.calling_ae_title, info.peer, info.stored, info.refused) == ("SCANNER", "127.0.0.1", 1, 1)
+
+
+def test_fault_04_a_connection_that_cannot_be_served_does_not_end_the_port(monkeypatch):
+    """Memory runs out while a connection is taken: it is closed and counted, the next one is served."""
+    short = [True]
+
+    def served(*args, **kwargs):
+        if short:
+            short.pop()
+            raise MemoryError
+        return Conversation(*args, **kwargs)
+
+    monkeypatch.setattr("edge.association.listener.Conversation", served)
+    with listening(MemorySink()) as listener:
+        with Peer(listener) as first:
+            assert first.sock.recv(1) == b""
+        with Peer(listener) as second:
+            second.associate()
+            second.send(RELEASE_RQ)
+            assert second.read()[0] == 6
+
+
+def test_fault_04_a_shortage_that_strikes_twice_does_not_end_the_port(monkeypatch):
+    """The kernel has no room for a connection, and then none to watch the port again: it is watched a moment later."""
+    refused = [OSError(errno.ENOMEM, "Cannot allocate memory")] * 2
+    real = Listener._accept
+
+    class Short(selectors.DefaultSelector):
+        def register(self, fileobj, events, data=None):
+            if short and refused:
+                raise refused.pop()
+            return super().register(fileobj, events, data)
+
+    def accept(self, selector, key):
+        if not short:
+            short.append(True)
+            key.fileobj.accept()[0].close()
+            self._make_room(selector, OSError(errno.ENOMEM, "Cannot allocate memory"))
+        else:
+            real(self, selector, key)
+
+    short: list[bool] = []
+    monkeypatch.setattr(selectors, "DefaultSelector", Short)
+    monkeypatch.setattr(Listener, "_accept", accept)
+    with listening(MemorySink()) as listener:
+        with Peer(listener) as first:
+            assert first.sock.recv(1) == b""
+        with Peer(listener) as second:
+            second.associate()
+            second.send(RELEASE_RQ)
+            assert second.read()[0] == 6
+    assert not refused

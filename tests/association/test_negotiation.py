@@ -13,6 +13,7 @@ from pynetdicom.sop_class import _STORAGE_CLASSES, Verification
 
 from edge.association.admission import Rejection
 from edge.association.negotiation import is_storage
+from edge.association.terms import Terms
 from edge.contract.loglines import JsonFormatter
 from edge.spool import part10
 from tests.association.memory_sink import MemorySink
@@ -203,11 +204,11 @@ def test_D10_the_hook_for_rules_decides_on_titles_and_address():
     """An admit rule sees calling, called and address, and its rejection is what the peer gets."""
     seen = []
 
-    def admit(calling, called, address):
-        seen.append((calling, called, address))
-        if calling != "FRIEND":
+    def admit(applicant):
+        seen.append((applicant.calling, applicant.called, applicant.address, applicant.certificate, applicant.tls))
+        if applicant.calling != "FRIEND":
             return Rejection(result=1, source=1, reason=3, text="calling AE title not recognised")
-        return None
+        return Terms()
 
     with listening(MemorySink(), admit) as listener:
         with Peer(listener) as peer:
@@ -215,7 +216,7 @@ def test_D10_the_hook_for_rules_decides_on_titles_and_address():
             assert peer.read() == (3, bytes((0, 1, 1, 3)))
         with Peer(listener) as peer:
             peer.associate(calling=b"FRIEND")
-    assert seen == [("STRANGER", "EDGE_AE", "127.0.0.1"), ("FRIEND", "EDGE_AE", "127.0.0.1")]
+    assert seen == [(name, "EDGE_AE", "127.0.0.1", None, False) for name in ("STRANGER", "FRIEND")]
     assert listener.counters().rejected == {"calling AE title not recognised": 1}
 
 
@@ -223,10 +224,11 @@ def test_D10_an_association_that_fails_inside_takes_nobody_along(caplog):
     """A bug in a rule ends that connection with an abort and one line at the door; the next is served."""
     calls = []
 
-    def admit(calling, called, address):
-        calls.append(calling)
+    def admit(applicant):
+        calls.append(applicant.calling)
         if len(calls) == 1:
             raise RuntimeError("a bug, near Doe^Jane")
+        return Terms()
 
     sink = MemorySink()
     with caplog.at_level(logging.INFO, "dicom-edge"), listening(sink, admit) as listener:

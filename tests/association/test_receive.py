@@ -282,8 +282,8 @@ def test_E005_every_sample_of_pydicom_arrives_as_sent(sink):
 
 def test_D10_without_the_socket_options_of_linux_it_receives_the_same(sink, monkeypatch):
     """The portable path: with TCP_QUICKACK and poll absent every byte arrives, and a drain wakes the idle."""
-    monkeypatch.setattr("edge.association.guard._QUICKACK", None)
-    monkeypatch.setattr("edge.association.guard._SELECTOR", selectors.SelectSelector)
+    monkeypatch.setattr("edge.association.waiting._QUICKACK", None)
+    monkeypatch.setattr("edge.association.guard.SELECTOR", selectors.SelectSelector)
     data = bytes(300_000)
     with listening(sink) as listener, Peer(listener) as peer:
         peer.associate(context(1, CT, EXPLICIT))

@@ -15,10 +15,10 @@ EXPLICIT = "1.2.840.10008.1.2.1"
 
 
 @contextmanager
-def listening(sink, admit=None, **limits):
-    """A listener on a free port of the loopback, stopped afterwards."""
-    values = {"host": "127.0.0.1", "port": 0, "linger_seconds": 0.5, **limits}
-    listener = Listener(ListenerSettings(**values), sink, **({"admit": admit} if admit else {}))
+def listening(sink, admit=None, *, tls=None, **limits):
+    """A listener on free ports of the loopback, stopped afterwards."""
+    values = {"host": "127.0.0.1", "port": 0, "tls_port": 0, "linger_seconds": 0.5, **limits}
+    listener = Listener(ListenerSettings(**values), sink, tls=tls, **({"admit": admit} if admit else {}))
     listener.start()
     try:
         yield listener

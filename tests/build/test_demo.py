@@ -76,7 +76,8 @@ def test_E004_D12_make_demo_once_from_nothing(clone, bare_environment):
         rf"Success for {samples} of {samples} instances",
         rf"checked: all {samples} instances",
         r"\b1\d{9}\.\d+\b",  # an ATRIUID issued at edge number 1
-        r"/\d[\d.]+/\d[\d.]+/\d[\d.]+\.dcm",  # a key: study, series, instance
+        r"in demo-edge/[0-9a-f]{8}-[0-9a-f-]{27}/",  # where a study lies: edge and generation
+        r"series \d[\d.]+\n *first of them \d[\d.]+\.dcm",
         r"http://127\.0\.0\.1:\d+",  # the dashboard
         r"storescu -v -aec EDGE_AE -aet CLIENT_AE",  # the line to try by hand
         r"sqlite3|psql",  # the SQL prompt

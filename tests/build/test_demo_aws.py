@@ -128,11 +128,11 @@ def cmdline(process):
 @pytest.mark.door("command")
 @pytest.mark.parametrize("interpreter", ["/nowhere/bin/python", sys.executable])
 def test_a_missing_local_aws_is_said_in_plain_words(tmp_path, interpreter):
-    """An environment without ministack: status 2, what is missing and what makes it, and nothing was started."""
+    """An environment without ministack: status 1, what is missing and what makes it, and nothing was started."""
     folder = tmp_path / "demo"
     typed = command(folder, aws=interpreter, once=True, ports=free())
     done = subprocess.run(typed, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 2
+    assert done.returncode == 1
     assert "no local AWS" in done.stderr
     assert "make demo DEMO=aws makes the environment" in done.stderr
     assert "Traceback" not in done.stderr
@@ -141,12 +141,12 @@ def test_a_missing_local_aws_is_said_in_plain_words(tmp_path, interpreter):
 
 @pytest.mark.door("command")
 def test_a_busy_port_of_the_local_aws_is_named(tmp_path):
-    """A listener where the local AWS should be: status 2, the port and how to choose another."""
+    """A listener where the local AWS should be: status 1, the port and how to choose another."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         typed = command(tmp_path / "demo", aws=ministack_python(), once=True, ports=(free_port(), free_port(), port))
         done = subprocess.run(typed, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 2
+    assert done.returncode == 1
     assert f"port {port} (local AWS) is busy" in done.stderr
     assert f"AWS_PORT={port + 1}" in done.stderr
 
@@ -159,7 +159,7 @@ def test_a_local_aws_on_another_python_is_refused(tmp_path):
     other.chmod(0o755)
     typed = command(tmp_path / "demo", aws=other, once=True, ports=free())
     done = subprocess.run(typed, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 2
+    assert done.returncode == 1
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
     assert f"runs Lambda on Python 3.9, but this is Python {here}" in done.stderr
     assert "Traceback" not in done.stderr

@@ -35,10 +35,11 @@ def unpacked(asset, tmp_path_factory):
     return folder
 
 
-def test_E030_the_zip_alone_is_the_function(unpacked):
+def test_E030_P166_the_zip_alone_is_the_function(unpacked):
     """With nothing but the zip's content and the standard library, the handler loads, reaches S3 and SQS by name and
-    opens both kinds of database.
+    opens both kinds of database; psycopg is there in the version of the lock file, and no layer is needed.
     """
+    locked = re.search(r"^psycopg\[?.*?==(\S+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE)[1]
     code = f"""
 import sys
 sys.path.insert(0, {str(unpacked)!r})
@@ -48,7 +49,8 @@ cloud.queue.SqsQueue("https://sqs.eu-west-1.amazonaws.com/1/q", region="eu-west-
 for url in ("sqlite:///:memory:", "postgresql://u:p@h/d"):
     cloud.db.engine.open_engine(url).dispose()
 import psycopg
-assert psycopg.pq.__impl__ == "binary"
+assert (psycopg.pq.__impl__, psycopg.__version__) == ("binary", {locked!r})
+import cloud.pipeline.functions.query_read_replica
 outside = [m.__name__ for m in sys.modules.values() if "site-packages" in (getattr(m, "__file__", None) or "")]
 assert not outside, outside
 """

@@ -8,15 +8,15 @@ from datetime import datetime
 import httpx
 
 from cloud.dashboard.app import build_app
-from cloud.dashboard.serve import bind, build_server
 from cloud.db.engine import open_engine
+from cloud.serving import bind, build_server
 
 
 @contextlib.contextmanager
 def serving(url: str, clock: Callable[[], datetime] | None = None, port: int = 0) -> Iterator[str]:
     """Serve the dashboard over a database until the block ends; gives its address."""
     engine = open_engine(url, read_only=True)
-    listener = bind("127.0.0.1", port)
+    listener = bind("127.0.0.1", port, what="the test", setting="port")
     server = build_server(build_app(engine, clock) if clock else build_app(engine))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()

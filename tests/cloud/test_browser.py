@@ -24,6 +24,7 @@ def status(received: int, uploaded: int, job: str, study: str) -> dict:
         "SoftwareVersion": "0.1.0",
         "Counts": {"RECEIVED": received - uploaded - 1, "UPLOADED": uploaded, "PARKED": 1},
         "OldestWaiting": None,
+        "OldestOnOneDisk": "2026-03-01T09:29:00+00:00",
         "FreeBytes": 200_000_000_000,
         "Associations": 1,
         "OpenGenerations": [
@@ -91,6 +92,7 @@ def test_D12_a_study_sent_while_the_page_is_open(sqlite, store, page):
         assert "Phantom" not in page.content()
 
 
+@pytest.mark.full
 def test_the_page_keeps_its_place_while_it_refreshes(sqlite, store, page):
     """Scrolled down, the page stays where it is when new figures come in."""
     edge, ingester = FakeEdge(store=store), Ingester(sqlite.engine, store)
@@ -107,6 +109,7 @@ def test_the_page_keeps_its_place_while_it_refreshes(sqlite, store, page):
         assert page.evaluate("scrollY") == before
 
 
+@pytest.mark.full
 def test_a_failed_refresh_is_said_and_mended(sqlite, store, page):
     """When the server goes away the page says so and keeps its figures; when it is back it goes on."""
     Ingester(sqlite.engine, store).handle(FakeEdge(store=store).announce(scans(2)).completed)
@@ -122,6 +125,7 @@ def test_a_failed_refresh_is_said_and_mended(sqlite, store, page):
         expect(note).to_have_attribute("data-state", "fresh", timeout=SOON)
 
 
+@pytest.mark.full
 def test_the_errors_page_and_the_dark(sqlite, store, browser):
     """From the first page one click leads to what went wrong; in the dark scheme the page is dark."""
     edge, ingester = FakeEdge(store=store), Ingester(sqlite.engine, store)

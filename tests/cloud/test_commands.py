@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from cloud.config import (
 from cloud.db.migrate import newest
 from cloud.errors import ConfigError
 from cloud.ingest.ingest import Ingester
+from cloud.studies import delete_study
 from tests.cloud.edges import ROOT, FakeEdge, scans
 
 pytestmark = pytest.mark.door("command")
@@ -102,6 +104,45 @@ def test_E037_delete_study_leaves_the_objects(database, store):
     again = run("delete-study", f"{ROOT}.1", DATABASE_URL=database.url)
     assert again.returncode == 1
     assert "not in the index" in again.stderr
+
+
+def test_E037_I3_a_deletion_swallows_nothing_that_is_on_its_way(database, store):
+    """A generation announced but not taken over when its study is deleted brings back what it lists, no more."""
+    edge, ingester = FakeEdge(store=store), Ingester(database.engine, store)
+    ingester.handle(edge.announce(scans(2)).completed)
+    late = edge.announce(scans(2, start=3))
+    ingester.handle(late.incoming)
+    assert run("delete-study", f"{ROOT}.1", DATABASE_URL=database.url).returncode == 0
+    ingester.handle(late.completed)
+    assert database.one("SELECT count(*) FROM ingesterror") == 0
+    assert sorted(database.rows("SELECT sopinstanceuid FROM instance")) == [(f"{ROOT}.1.1.3",), (f"{ROOT}.1.1.4",)]
+    assert database.rows("SELECT seriescount, totalimagecount FROM study") == [(1, 2)]
+    states = sorted(database.rows("SELECT state FROM generation"))
+    assert states == [("DELETED",), ("VERIFIED",)]
+
+
+def test_E037_fault_17_deleting_while_ingesters_work_on_the_study(postgres, store):
+    """Deletions and ingesters of one study at once: no deadlock, and what the index holds is what generations say."""
+    edge = FakeEdge(store=store)
+    sent = [edge.announce(scans(2, start=1 + 2 * n)) for n in range(12)]
+
+    def ingest(some):
+        for announced in some:
+            Ingester(postgres.engine, store).handle(announced.completed)
+
+    def delete():
+        for _ in range(12):
+            with postgres.engine.begin() as connection:
+                delete_study(connection, f"{ROOT}.1")
+
+    with ThreadPoolExecutor(3) as pool:
+        for future in [pool.submit(ingest, sent[::2]), pool.submit(ingest, sent[1::2]), pool.submit(delete)]:
+            future.result(60)
+    kept = {job for (job,) in postgres.rows("SELECT jobid FROM generation WHERE state = 'VERIFIED'")}
+    assert kept == {job for (job,) in postgres.rows("SELECT DISTINCT jobid FROM instancelocation")}
+    listed = {i.sop_instance_uid for a in sent if a.manifest.job_id in kept for i in a.manifest.instances}
+    assert {uid for (uid,) in postgres.rows("SELECT sopinstanceuid FROM instance")} == listed
+    assert postgres.rows("SELECT sum(totalimagecount) FROM study") in ([(len(listed),)], [(None,)])
 
 
 def test_migrate_says_where_the_index_is(tmp_path):
@@ -193,6 +234,17 @@ def test_E053_the_database_secret_becomes_an_address():
     with pytest.raises(ConfigError) as caught:
         url_of_secret('{"password": "hunter2"}')
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("region", [{}, {"AWS_REGION": "eu-west-1"}])
+def test_E053_a_secret_that_cannot_be_read_is_said_in_plain_words(region):
+    """Without region or credentials the cause and the way out are told, not a library's traceback."""
+    arn = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:iep"
+    done = run("status", DB_SECRET_ARN=arn, AWS_EC2_METADATA_DISABLED="true", HOME="/nonexistent", **region)
+    assert done.returncode == 1
+    assert done.stderr.startswith("dicom-cloud: the secret of DB_SECRET_ARN cannot be read")
+    assert "GetSecretValue" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_no_database_is_said_without_its_address():

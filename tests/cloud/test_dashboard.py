@@ -3,6 +3,8 @@
 import html
 import json
 import re
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 
@@ -73,6 +75,7 @@ def status_body(**changes) -> dict:
             "DUPLICATE": 9,
         },
         "OldestWaiting": "2026-03-01T08:00:00+00:00",
+        "OldestOnOneDisk": "2026-03-01T08:10:00+00:00",
         "FreeBytes": 5_000_000,
         "Associations": 2,
         "OpenGenerations": [
@@ -123,6 +126,35 @@ def test_E036_the_overview_tells_the_three_figures(database, store, pages):
     assert "2 instances are parked" in page
     line = pages.get("/api/overview.json").json()["edges"][0]
     assert line["figures"] == {"received": 14, "uploaded": 9, "ingested": 3, "held": 0, "parked": 2}
+
+
+def test_I6_the_pages_tell_what_is_on_one_disk_only(database, store, pages):
+    """The time of the oldest such scan, or that there is none; nothing of it where the edge does not say."""
+    edge, ingester = FakeEdge(store=store), Ingester(database.engine, store)
+    untold = status_body()
+    del untold["OldestOnOneDisk"]
+    for n, (body, words) in enumerate(
+        (
+            (status_body(), 'Oldest scan that is on one disk only <time datetime="2026-03-01T08:10:00+00:00">'),
+            (status_body(OldestOnOneDisk=None), "No scan is on one disk only."),
+            (untold, ""),
+        )
+    ):
+        ingester.handle(edge.message(Kind.STATUS, body, NOW + timedelta(seconds=n)))
+        for address in ("/", "/edge?id=demo-edge1"):
+            page = pages.get(address).text
+            assert words in page
+            assert ("on one disk only" in page) == bool(words)
+
+
+def test_D4_the_edge_page_names_what_can_be_done_with_the_parked(database, store, pages):
+    """Each command as the edge's own parser takes it, with what it does."""
+    Ingester(database.engine, store).handle(FakeEdge(store=store).message(Kind.STATUS, status_body(), NOW))
+    page = pages.get("/edge?id=demo-edge1").text
+    named = re.findall(r"<code>dicom-edge parked (\w+) ULID</code>", page)
+    assert named == ["show", "retry", "accept", "reject"]
+    told = subprocess.run([sys.executable, "-m", "edge", "parked", "-h"], capture_output=True, text=True, check=True)
+    assert all(re.search(rf"^ +{name} ", told.stdout, re.MULTILINE) for name in named)
 
 
 def test_D4_the_edge_page_tells_figures_by_generation_and_study(database, store, pages):
@@ -195,8 +227,14 @@ def test_whatever_a_device_sends_is_shown_as_text(database, store, pages, evil):
     item = {"Ulid": evil, "At": evil, "Reason": evil, "Hint": evil, "SOPInstanceUID": evil}
     open_generation = {"JobId": evil, "StudyInstanceUID": evil, "OpenedAt": evil, "Received": 1}
     error = {"At": evil, "Event": evil, "Text": evil, "Hint": evil}
+    refusal = {"Kind": evil, "Peer": evil, "CallingAETitle": evil, "Text": evil, "Hint": evil, "Count": 1, "At": evil}
     body = status_body(
-        SoftwareVersion=evil, Site=evil, Parked=[item], OpenGenerations=[open_generation], Errors=[error]
+        SoftwareVersion=evil,
+        Site=evil,
+        Parked=[item],
+        OpenGenerations=[open_generation],
+        Errors=[error],
+        Refusals=[refusal],
     )
     odd = {"Series": {"Modality": evil}, "Study": {"ModalitiesInStudy": evil}}
     sent = edge.announce([Scan(sop=f"{ROOT}.1.1.1", more=odd)], region=evil)
@@ -319,6 +357,6 @@ def test_a_reader_does_not_wait_for_a_writer(sqlite, store):
 
 def test_silence_is_said(database, store):
     """An edge that was not heard of for hours is named with the time."""
-    Ingester(database.engine, store).handle(FakeEdge(store=store).announce(scans(1)).completed)
+    Ingester(database.engine, store).handle(FakeEdge(store=store).announce(scans(1)).completed, OPENED)
     with client(database.url, lambda: datetime(2026, 3, 3, tzinfo=UTC)) as http:
         assert "Nothing was heard from this edge for 38 hours" in http.get("/").text

@@ -132,7 +132,7 @@ def test_E030_of_a_batch_only_the_poisoned_message_comes_again(deployed, databas
 
 
 @pytest.mark.door("SQL")
-def test_fault_6_what_cannot_be_verified_yet_comes_again_and_is_taken(deployed, database):
+def test_fault_06_what_cannot_be_verified_yet_comes_again_and_is_taken(deployed, database):
     """A message that names an object the bucket does not hold fails alone; once the object is there, its next try
     succeeds, and nothing is left in either queue.
     """

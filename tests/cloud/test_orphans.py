@@ -52,13 +52,17 @@ def test_E031_D7_fault_21_orphans_are_told_by_their_first_bytes(tmp_path):
     put(store, "demo-edge1/x/note.dcm", b"no DICOM at all")
     ingester.handle(notice(announced, "demo-edge1/x/lost.dcm", "demo-edge1/x/note.dcm", "demo-edge1/x/gone.dcm"))
     ingester.handle(sent.completed)
+    ingester.handle(notice(announced))  # S3 tells of it once more, now that it is listed: no orphan
+    put(store, "demo-edge1/x/odd.dcm", bytes(128) + b"DICM" + b"\xff" * 40)  # DICOM still
+    ingester.handle(notice("demo-edge1/x/odd.dcm"))
     environ = {"DATABASE_URL": url, "STORE_DIR": str(tmp_path / "store")}
     done = run("orphans", "--older-than", "0", **environ)
     assert done.returncode == 0, done.stderr
     assert "instance 1.2.3.4 of class 1.2.840.10008.5.1.4.1.1.7" in done.stdout
     assert "not DICOM: skipped" in done.stdout
     assert "no longer in the store" in done.stdout
-    assert "3 objects" in done.stdout
+    assert "4 objects" in done.stdout
+    assert done.stdout.count("a DICOM file that no manifest lists") == 2
     assert announced not in done.stdout
     assert "object.skipped" in done.stderr
     assert "0 objects" in run("orphans", **environ).stdout  # an hour is given to the manifest

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,7 @@ def test_fault_04_a_queue_that_is_away_at_first_is_waited_for(tmp_path):
 
         delete = staticmethod(queue.delete)
 
-    with Running(Poller(Away(), seen.append, stop, first_pause=0.01), stop):
+    with Running(Poller(Away(), lambda body, _: seen.append(body), stop, first_pause=0.01), stop):
         wait_for(lambda: seen == ["hello"] and queue.counts().waiting == 0)
     assert len(refusals) == 3
     queue.close()
@@ -68,7 +69,7 @@ def test_fault_07_a_message_is_deleted_after_the_work(tmp_path):
     queue.send("first")
     stop, tries = threading.Event(), []
 
-    def handle(body: str) -> None:
+    def handle(body: str, queued_at: datetime) -> None:
         tries.append(body)
         if len(tries) < 3:
             raise RuntimeError("not yet")
@@ -85,7 +86,7 @@ def test_I6_an_outage_uses_up_no_tries(tmp_path):
     queue.send("first")
     stop, asked, done = threading.Event(), [], []
 
-    def handle(body: str) -> None:
+    def handle(body: str, queued_at: datetime) -> None:
         if len(asked) < 8:
             raise RuntimeError("database away")
         done.append(body)

@@ -11,7 +11,8 @@ import sqlalchemy as sa
 
 from cloud.db.engine import open_engine
 from cloud.db.migrate import migrate
-from cloud.db.models import METADATA, STUDYLIST_VIEW
+from cloud.db.models import METADATA
+from cloud.db.views import STUDYLIST_VIEW
 from cloud.ingest.ingest import Ingester
 from cloud.rebuild import Progress, find_manifests, rebuild_index
 from edge.contract.keys import manifest_key

@@ -17,6 +17,8 @@ V1 = GOLDEN / "manifest-v1.json"
 V1_SHA256 = "46673e49a1cd5ae9d05343ec25425b131e5a7ed17c84424034da9a1354e364e6"
 V1_ORIGINAL = GOLDEN / "manifest-v1-original.json"
 V1_ORIGINAL_SHA256 = "5e28e5163d89417684b2742ac958155917d019be568b40d61699a2a0406ac42c"
+V1_WARNINGS = GOLDEN / "manifest-v1-import-warnings.json"
+V1_WARNINGS_SHA256 = "19c042877f145e1e3c326eb98b3b7cf4e1b8b823c8012efbdfbdc407e5671d8b"
 ROOT = "1.2.826.0.1.3680043.10.1234"
 
 
@@ -110,6 +112,18 @@ def test_D7_a_manifest_with_an_original_reads_as_it_was_meant():
     assert deflated.untagged_sha256 == f"{34:064x}"
     assert deflated.tagging.keeps_original
     assert m.to_json() == V1_ORIGINAL.read_bytes()
+
+
+def test_D7_a_manifest_with_import_warnings_reads_as_it_was_meant():
+    """What an import would refuse came later, within version 1: pinned too, and written only where there is any."""
+    assert hashlib.sha256(V1_WARNINGS.read_bytes()).hexdigest() == V1_WARNINGS_SHA256
+    m = load_manifest(V1_WARNINGS.read_bytes())
+    assert [i.import_warnings for i in m.instances] == [
+        (),
+        ("StudyID has 20 characters, HealthImaging takes 16", "PatientID has 300 characters, HealthImaging takes 256"),
+        (),
+    ]
+    assert m.to_json() == V1_WARNINGS.read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.contract.deflated import DEFLATED_SYNTAXES, DeflateFault
+from edge.contract.deflated import DeflateFault
 from edge.contract.edits import Edit
+from edge.contract.syntaxes import DEFLATED_SYNTAXES
 from edge.contract.tagging import Tagging, dataset_of
 
 HEAD = b"preamble and File Meta"

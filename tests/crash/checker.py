@@ -20,6 +20,7 @@ from tests.crash.evidence import Evidence, Pair, read_part10, received_sha256
 from tests.crash.ledger import Book
 
 LINE = ["RECEIVED", "INDEXED", "TAGGED", "UPLOADED", "ANNOUNCED", "RELEASED"]
+BESIDE = ["PARKED", "REJECTED"]
 ALLOWED_GROUP = 0x0013
 ALLOWED_TAGS = {0x00080015, 0x0018A001, 0x04000561}  # design D5; group lengths (gggg,0000) follow them
 
@@ -36,18 +37,21 @@ class Verdict:
         return [fault for fault in self.faults if fault.startswith("lost: ")]
 
 
-def check(evidence: Evidence, book: Book, *, settled: bool, may_park: bool = False) -> Verdict:
+def check(
+    evidence: Evidence, book: Book, *, settled: bool, may_park: bool = False, journal_lost: bool = False
+) -> Verdict:
     """Judge one box.
 
     ``settled``: recovery has run and every instance has gone as far as it can. ``may_park``: some of what was sent is
-    not fit to go on; else a parked instance is a fault, for the crash must have made it one.
+    not fit to go on; else a parked instance is a fault, for the crash must have made it one. ``journal_lost``: it was
+    made again from the store, so that uploads under way began anew in another generation.
     """
     faults = [*_lost(evidence, book), *_torn(evidence), *_unasked(evidence, book), *_chain(evidence), *_moves(evidence)]
-    faults += [*_stored_once(evidence), *_purged(evidence)]
+    faults += [*_stored_once(evidence), *_purged(evidence, book)]
     if not may_park:
         faults += [f"parked: {r['ulid']}: {r['reason']}" for r in evidence.instances if r["state"] == "PARKED"]
     if settled:
-        faults += [*_index(evidence), *_manifests(evidence, book), *_tag_only(evidence)]
+        faults += [*_index(evidence), *_manifests(evidence, book, journal_lost), *_tag_only(evidence)]
     return Verdict(faults, states(evidence))
 
 
@@ -64,7 +68,7 @@ def fingerprint(evidence: Evidence) -> dict[str, Any]:
         "files": sorted((file.path.name, *file.pair) for file in evidence.files),
         "instances": evidence.instances,
         "moves": [e["hash"] for e in evidence.entries if e["ulid"]],
-        "objects": {key: _sha256(path) for key, path in evidence.objects.items()},
+        "objects": {k: _sha256(path) for k, path in evidence.objects.items() if not k.startswith("journal/")},
     }
 
 
@@ -105,8 +109,8 @@ def _in_store(evidence: Evidence) -> Iterator[tuple[Pair, str]]:
             continue
         yield (row["sop_instance_uid"], digest), account["Key"]
     for key, path in evidence.objects.items():
-        if key.startswith("parked/"):
-            yield read_part10(path).pair, key
+        if key.startswith("parked/") and (copy := read_part10(path)).whole:
+            yield copy.pair, key  # one that denies its own record was damaged before it was copied: it proves nothing
 
 
 def _chain(evidence: Evidence) -> Iterator[str]:
@@ -122,10 +126,17 @@ def _chain(evidence: Evidence) -> Iterator[str]:
 def _moves(evidence: Evidence) -> Iterator[str]:
     moves: dict[str, list[str]] = {}
     for e in evidence.entries:
-        if e["kind"] in (*LINE, "DUPLICATE", "PARKED"):
+        body = json.loads(e["body"])
+        if e["kind"] in ("INSTANCE_RESTORED", "INSTANCE_FOUND"):
+            moves[e["ulid"]] = LINE[: LINE.index(body["state"]) + 1]
+        elif body.get("restored") and e["kind"] == "RECEIVED":
+            moves[e["ulid"]] = ["RECEIVED"]  # what was on its way when the journal was lost begins anew
+        elif e["kind"] in (*LINE, "DUPLICATE", *BESIDE):
             moves.setdefault(e["ulid"], []).append(e["kind"])
     for row in evidence.instances:
         way = _last_lap(moves.get(row["ulid"], []))
+        if way[-2:] == BESIDE:
+            way.remove("PARKED")  # only what is parked can be rejected
         expected = LINE[: LINE.index(row["state"]) + 1] if row["state"] in LINE else [*way[:-1], row["state"]]
         if way != expected or way[:-1] != LINE[: len(way) - 1]:
             yield f"unrecorded: {row['ulid']} is {row['state']}, its entries say {way}"
@@ -148,6 +159,8 @@ def _stored_once(evidence: Evidence) -> Iterator[str]:
             yield f"store: journal and manifest name different originals of {account['Key']}"
         for part in (proof, *([proof["original"]] if "original" in proof else [])):
             path = evidence.objects.get(part["key"])
+            if path is None and row["state"] in BESIDE:
+                continue  # it was parked because the store has lost it
             if path is None:
                 yield f"store: the journal says that {part['key']} is stored"
             elif _crc64nvme(path) != part["crc64nvme"]:
@@ -161,31 +174,46 @@ def _stored_once(evidence: Evidence) -> Iterator[str]:
             yield f"store: {pair[0]} lies in the store {count} times"
 
 
-def _purged(evidence: Evidence) -> Iterator[str]:
-    here = {file.path.stem for file in evidence.files}
+def _purged(evidence: Evidence, book: Book) -> Iterator[str]:
+    here = {file.path.stem for file in evidence.files} | {path.stem for path in (evidence.spool / "torn").glob("*")}
+    copied = {row["ulid"] for row in evidence.instances if row["state"] in BESIDE and _has_copy(evidence, row)}
     held = {
         (row["sop_instance_uid"], row["received_sha256"])
         for row in evidence.instances
         if row["ulid"] in here or row["state"] == "RELEASED"
     }
     for row in evidence.instances:
-        if row["ulid"] in here or row["state"] == "RELEASED":
+        if row["ulid"] in here | copied or row["state"] == "RELEASED":
             continue
+        if row["state"] in BESIDE and (row["sop_instance_uid"], row["received_sha256"]) in book.unanswered:
+            continue  # nobody was promised it
         if row["state"] != "DUPLICATE" or (row["sop_instance_uid"], row["received_sha256"]) not in held:
             yield f"purged: {row['ulid']} is {row['state']} and its bytes are gone"
 
 
+def _has_copy(evidence: Evidence, row: dict[str, Any]) -> bool:
+    proof = json.loads(row["parked_stored"] or "null")
+    path = evidence.objects.get(proof["key"]) if proof else None
+    return path is not None and _crc64nvme(path) == proof["crc64nvme"]
+
+
 def _index(evidence: Evidence) -> Iterator[str]:
-    expected = Counter(r["sop_instance_uid"] for r in evidence.instances if r["state"] in LINE)
-    if Counter(evidence.indexed_uids) != expected:
-        missing, extra = expected - Counter(evidence.indexed_uids), Counter(evidence.indexed_uids) - expected
+    """One row for each UID in the line; what was parked after it was indexed may have kept its row."""
+    expected = Counter({r["sop_instance_uid"] for r in evidence.instances if r["state"] in LINE})
+    beside = Counter({r["sop_instance_uid"] for r in evidence.instances if r["state"] in BESIDE}) - expected
+    found = Counter(evidence.indexed_uids)
+    missing, extra = expected - found, found - expected - beside
+    if missing or extra:
         yield f"index: {missing.total()} instances are not in the index, {extra.total()} rows are of no instance"
 
 
-def _manifests(evidence: Evidence, book: Book) -> Iterator[str]:
+def _manifests(evidence: Evidence, book: Book, journal_lost: bool) -> Iterator[str]:
     listed = Counter((i["SOPInstanceUID"], i["ReceivedSHA256"]) for m in evidence.manifests for i in m["Instances"])
-    parked = {(r["sop_instance_uid"], r["received_sha256"]) for r in evidence.instances if r["state"] == "PARKED"}
-    for pair in sorted(book.acked - parked):
+    in_line, beside = (
+        {(r["sop_instance_uid"], r["received_sha256"]) for r in evidence.instances if r["state"] in states}
+        for states in (LINE, BESIDE)
+    )
+    for pair in sorted(book.acked - (beside - in_line)):
         if listed[pair] != 1:
             yield f"manifest: {pair[0]} is listed in {listed[pair]} manifests"
     for pair in sorted(set(listed) - book.begun):
@@ -195,7 +223,7 @@ def _manifests(evidence: Evidence, book: Book) -> Iterator[str]:
     ulids = {row["ulid"] for row in evidence.instances}
     keys |= {key for key in evidence.objects if key.startswith("originals/") and Path(key).stem in ulids}
     for key in sorted(set(evidence.objects) - keys):
-        if not key.startswith(("manifests/", "parked/", "journal/")):
+        if not journal_lost and not key.startswith(("manifests/", "parked/", "journal/")):
             yield f"store: {key} is in the store and in no manifest"
 
 

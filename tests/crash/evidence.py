@@ -47,11 +47,22 @@ def read_part10(path: Path, *, with_record: bool = True) -> Part10:
         try:
             record = json.loads(meta[0x0102])
             said = (record["length"], record["sha256"])
+            if record.get("head") and not _is_sealed(path, meta[0x0102], record):
+                return Part10(path, uid, sha256, False, "another head than its record says")
         except (ValueError, KeyError):
             return Part10(path, uid, sha256, False, "no record in (0002,0102)")
         if said != (length, sha256):
             return Part10(path, uid, sha256, False, f"{length} bytes where the record says {said[0]}, or other bytes")
     return Part10(path, uid, sha256, True)
+
+
+def _is_sealed(path: Path, raw: bytes, record: dict[str, Any]) -> bool:
+    """Tell whether the head has the digest in its record, which was taken with that value empty."""
+    with path.open("rb") as file:
+        head = file.read(144)
+        head += file.read(struct.unpack("<I", head[140:])[0])
+    plain = json.dumps({**record, "head": ""}, sort_keys=True).encode().ljust(len(raw))
+    return hashlib.sha256(head.replace(raw, plain)).hexdigest() == record["head"]
 
 
 def _file_meta(file: BinaryIO) -> dict[int, bytes]:
@@ -151,7 +162,7 @@ class Evidence:
         """Yield (row of the journal, manifest-like account) of everything that the journal says is uploaded."""
         listed = {i["Key"]: i for m in self.manifests for i in m["Instances"]}
         for row in self.instances:
-            if row["stored"]:
+            if row["stored"] and row["state"] != "REJECTED":  # that one's is its copy under parked/, as received
                 key, tag = json.loads(row["stored"])["key"], json.loads(row["tag"])
                 account = {"Key": key, "Edits": tag["edits"], "DatasetOffset": row["dataset_offset"]}
                 original = json.loads(row["stored"]).get("original")

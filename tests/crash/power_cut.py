@@ -5,6 +5,7 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -39,6 +40,16 @@ class Tally:
             f"{self.cuts} power cuts, {self.acked} acknowledged, {self.refused} refused, {lost}",
             f"cuts that met each state: {hit}",
         ]
+
+    def add(self, other: "Tally") -> None:
+        """Take in the figures of another machine."""
+        self.cuts += other.cuts
+        self.acked += other.acked
+        self.refused += other.refused
+        self.cuts_with_losses += other.cuts_with_losses
+        self.losses += other.losses
+        self.faults += other.faults
+        self.states += other.states
 
 
 @dataclass(frozen=True)
@@ -132,6 +143,24 @@ def cut_the_edge(folder: Path, nursery: Nursery, *, count: int, per_boot: int, s
             else:  # a control counts what the edge's own recovery could not bring back either
                 verdicts = list(islice(_recover(nursery, disk, cut), 1))
             _enter(tally, cut, [f for v in verdicts for f in v.faults])
+    return tally
+
+
+def cut_side_by_side(folder: Path, nursery: Nursery, *, count: int, per_boot: int, seed: int, machines: int) -> Tally:
+    """Cut the edge's power ``count`` times, on so many machines at once: one waits while another is judged.
+
+    Each has a folder and a seed of its own; ``count`` is a multiple of ``machines``.
+    """
+
+    def one(number: int) -> Tally:
+        own = folder / f"machine-{number}"
+        own.mkdir()
+        return cut_the_edge(own, nursery, count=count // machines, per_boot=per_boot, seed=seed + number)
+
+    tally = Tally()
+    with ThreadPoolExecutor(machines) as pool:
+        for part in pool.map(one, range(machines)):
+            tally.add(part)
     return tally
 
 

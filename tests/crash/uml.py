@@ -20,6 +20,8 @@ from tests.crash.box import session, wait_for
 from tests.crash.ledger import Sent
 
 BOOT_SECONDS = 180
+# A pipe that fills while a cut is judged keeps lines of the ledger inside the guest, where nobody reads them.
+CONSOLE_BYTES = 1 << 20  # as much as Linux grants everyone: over a minute of it, and a cut is judged in seconds
 
 
 def make_template(path: Path, megabytes: int = 512) -> None:
@@ -69,6 +71,7 @@ class Guest:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
+            pipesize=CONSOLE_BYTES,
         )
 
     def acked(self) -> int:

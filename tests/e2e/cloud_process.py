@@ -1,4 +1,4 @@
-"""The cloud's two long-running commands as processes of their own, and a look into its index."""
+"""The cloud's long-running commands as processes of their own, and a look into its index."""
 
 import os
 import signal
@@ -22,11 +22,11 @@ class CloudProcess:
     """One ``dicom-cloud`` command with these settings and no others; its output is kept in ``folder``."""
 
     def __init__(self, folder: Path, command: str, **settings: str) -> None:
-        self.log = folder / f"cloud-{command}.log"
+        self.log = folder / f"cloud-{command.replace(' ', '-')}.log"
         self.settings = settings
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "cloud", command],
+                [sys.executable, "-m", "cloud", *command.split()],
                 env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **settings},
                 stdout=log,
                 stderr=log,
@@ -47,10 +47,14 @@ class CloudProcess:
 
     @property
     def address(self) -> str:
-        """Return where the dashboard says that it listens, once it does."""
-        self.until(lambda: "dashboard: http" in self.log.read_text(), "the dashboard's address")
-        (line,) = [line for line in self.log.read_text().splitlines() if line.startswith("dashboard: http")]
-        return line.removeprefix("dashboard: ").rstrip("/")
+        """Return where a server says that it listens, once it does."""
+
+        def said() -> list[str]:
+            lines = self.log.read_text().splitlines()
+            return [line for line in lines if line.startswith(("dashboard: http", "pipeline API: http"))]
+
+        self.until(lambda: bool(said()), "the server's address")
+        return said()[-1].partition(": ")[2].rstrip("/")
 
 
 @contextmanager
@@ -76,5 +80,7 @@ def index_of(url: str) -> Iterator[Callable[[str], list[tuple[Any, ...]]]]:
             except (sa.exc.ProgrammingError, sa.exc.OperationalError):
                 return []
 
-    yield rows
-    engine.dispose()
+    try:
+        yield rows
+    finally:
+        engine.dispose()

@@ -24,9 +24,9 @@ from edge.contract.edits import Edit
 from edge.contract.keys import instance_key
 from edge.contract.local_store import DirectoryStore
 from edge.contract.manifest import load_manifest
+from edge.contract.tag.walk import Reason
 from edge.contract.tagging import Tagging
 from edge.demo.check import losses
-from edge.tag.walk import Reason
 from edge.wire import WireTap
 from tests.e2e.edge_process import EdgeProcess, running, scan
 from tests.parts import program
@@ -188,6 +188,7 @@ def test_D5_D6_on_a_real_s3_both_objects_are_versions_that_the_server_confirmed(
         server.kill()
 
 
+@pytest.mark.full
 def test_I3_an_original_that_is_gone_keeps_the_scan_on_the_box(tmp_path):
     """Released is what the store proves to hold, both objects of it; with one gone the scan is parked, not deleted."""
     with running(tmp_path) as edge:

@@ -256,9 +256,13 @@ def test_E011_I3_local_bytes_go_only_after_the_store_was_asked_again(tmp_path):
         edge.until(lambda: not list((tmp_path / "spool/in").rglob("*.dcm")), "the local file is gone")
         ((body,),) = edge.rows("SELECT body FROM entry WHERE kind = 'RELEASED'")
         assert json.loads(body)["crc64nvme"]
-        assert (tmp_path / "store" / json.loads(body)["key"]).exists()
+        key = json.loads(body)["key"]
+        assert (tmp_path / "store" / key).exists()
+        asked = "SELECT kind, key FROM instancelocation"
+        edge.until(lambda: edge.rows(asked, "spool/index.db") == [("store", key)], "the index says where it lies")
 
 
+@pytest.mark.full
 def test_I3_an_object_that_vanished_from_the_store_is_not_released(tmp_path):
     """If the store no longer holds what it confirmed, the scan stays here and is parked; retry uploads it again."""
     with running(tmp_path, RETAIN_HOURS="1") as edge:
@@ -437,6 +441,7 @@ def test_I6_a_spool_file_damaged_behind_our_back_is_parked_and_blocks_nobody(tmp
         assert (tmp_path / "spool/torn" / second.name).exists()
 
 
+@pytest.mark.full
 def test_I3_I6_a_damaged_twin_does_not_cost_the_good_copy_that_is_sent_again(tmp_path):
     """The file here was altered and parked; the sender sends again, as the hint says: the new bytes go all the way."""
     with running(tmp_path, STORE_DIR=str(tmp_path / "s3" / "store")) as edge:
@@ -471,6 +476,7 @@ def test_I3_a_released_scan_that_the_store_lost_is_taken_again_from_its_sender(t
         edge.until_states(RELEASED=2, DUPLICATE=1)
 
 
+@pytest.mark.full
 def test_I6_what_others_left_in_the_spool_and_an_unreadable_file_stop_no_start(tmp_path):
     """A note beside the shards, a folder in tmp and a scan that cannot be read: the edge starts and serves."""
     with running(tmp_path) as edge:

@@ -5,29 +5,32 @@ from pathlib import Path
 
 import pytest
 
+from edge.spool.arrival import HELD_BYTES
 from tests.crash.box import alive
 from tests.crash.syscall_kill import strace
 from tests.e2e.edge_process import running
-from tests.e2e.raw_sender import LogSince, RawSender
+from tests.e2e.raw_sender import LogSince, RawSender, image
 from tests.parts import program
 
 pytestmark = [pytest.mark.door("socket", "file"), pytest.mark.full]
 
-# A call of the store's thread, which one of them, and how it fails.
+SHORT, LONG = 4096, HELD_BYTES - 1024  # written by one call at the end, and as it comes with the record afterwards
+# A call of the store's thread, which one of them, how it fails, and the pixels of the instance.
 FAULTS = [
-    ("openat", 1, "EMFILE"),
-    ("openat", 1, "EIO"),
-    ("write", 1, "EIO"),  # the head
-    ("write", 2, "ENOSPC"),  # the dataset
-    ("write", 3, "EDQUOT"),  # the record
-    ("lseek", 1, "EIO"),
-    ("fsync", 1, "EIO"),  # of the file
-    ("fsync", 1, "ENOSPC"),
-    ("close", 1, "EIO"),
-    ("rename", 1, "EIO"),
-    ("rename", 1, "EROFS"),
-    ("openat", 2, "EMFILE"),  # of the folder, to flush the name
-    ("fsync", 2, "EIO"),
+    ("openat", 1, "EMFILE", SHORT),
+    ("openat", 1, "EIO", SHORT),
+    ("write", 1, "EIO", SHORT),  # all of it
+    ("write", 1, "EIO", LONG),  # the head and what was gathered
+    ("write", 2, "ENOSPC", LONG),  # the rest
+    ("write", 3, "EDQUOT", LONG),  # the record
+    ("lseek", 1, "EIO", LONG),
+    ("fsync", 1, "EIO", SHORT),  # of the file
+    ("fsync", 1, "ENOSPC", LONG),
+    ("close", 1, "EIO", SHORT),
+    ("rename", 1, "EIO", SHORT),
+    ("rename", 1, "EROFS", LONG),
+    ("openat", 2, "EMFILE", SHORT),  # of the folder, to flush the name
+    ("fsync", 2, "EIO", SHORT),
 ]
 
 
@@ -40,19 +43,19 @@ def test_I1_D1_fault_29_a_call_that_fails_on_the_way_in_is_answered_0xA700_never
         assert sender.send("1.2.1.0") == [0]
         edge.until(sender.at_rest, "all its threads are made")
         held = {"1.2.1.0"}
-        for n, (call, which, error) in enumerate(FAULTS, 1):
+        for n, (call, which, error, size) in enumerate(FAULTS, 1):
             uid, log = f"1.2.1.{n}", LogSince(edge)
             with _associated(sender) as (peer, thread):
                 assert sender.store(peer, f"{uid}.9") == 0  # the shard of this moment is made
                 inject = f"inject={call}:error={error}:when={which}"
                 with strace("-p", str(thread), "-o", str(tmp_path / "trace"), "-e", f"trace={call}", "-e", inject):
-                    status = sender.store(peer, uid)
+                    status = sender.store(peer, uid, image(uid, size=size))
                 assert "(INJECTED)" in (tmp_path / "trace").read_text(), f"{call} {which} was not called"
                 assert status == 0xA700, f"{call} {which} {error}"
                 log.told("store.refused", error)
                 assert not list((edge.spool / "tmp").iterdir()), f"{call} {which} {error} leaves a file"
                 assert _names(edge) == held | {f"{uid}.9"}, f"{call} {which} {error} leaves an instance"
-                assert sender.store(peer, uid) == 0
+                assert sender.store(peer, uid, image(uid, size=size)) == 0
             held |= {uid, f"{uid}.9"}
         assert sender.verdict().faults == []
 

@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from edge.contract.manifest import load_manifest
 from tests.association.wire import context, p_data, pdv, store_rq
 from tests.e2e.edge_process import EdgeProcess, raw_peer, running, scan, send
 from tests.e2e.test_edge import dataset_bytes
+from tests.parts import program
 
 pytestmark = pytest.mark.door("command", "socket")
 
@@ -78,6 +80,48 @@ def test_D4_parked_show_tells_everything_but_the_patient(tmp_path):
         assert "4711" not in everything
         assert edge.command("parked").stdout == edge.command("parked", "list").stdout
         assert edge.command("parked", "show", NOBODY).returncode == 1
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("verb", ["accept", "retry"])
+def test_D4_I6_what_only_the_store_holds_is_brought_back_before_it_goes_on(tmp_path, verb):
+    """Its spool file is gone and parked/ has the copy: accepted, it goes on; retried, it is judged again."""
+    with running(tmp_path) as edge:
+        ulid = conflict(edge)
+        (path,) = edge.spool.rglob(f"in/**/{ulid}.dcm")
+        whole = path.read_bytes()
+        path.unlink()
+        done = edge.command("parked", verb, ulid)
+        assert done.returncode == 0, done.stderr
+        if verb == "accept":
+            edge.until_states(ANNOUNCED=2)
+        else:
+            edge.until(lambda: len(edge.rows("SELECT 1 FROM entry WHERE kind = 'PARKED'")) == 2, "the judgement")
+            (row,) = edge.rows(f"SELECT state, reason FROM instance WHERE ulid = '{ulid}'")
+            assert row[0] == "PARKED"
+            assert "other bytes" in row[1]
+        assert path.read_bytes() == whole
+        assert not list((edge.spool / "tmp").iterdir())
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("verb", ["accept", "retry"])
+def test_D4_I6_what_no_place_holds_is_not_sent_through_the_line_again(tmp_path, verb):
+    """Neither this disk nor the store has the recorded bytes: the command says what to do, and it stays parked."""
+    with running(tmp_path) as edge:
+        ulid = conflict(edge)
+        (path,) = edge.spool.rglob(f"in/**/{ulid}.dcm")
+        path.unlink()
+        copy = tmp_path / "store" / "parked" / "trial-edge" / f"{ulid}.dcm"
+        copy.write_bytes(copy.read_bytes()[:-1] + b"\x55")
+        done = edge.command("parked", verb, ulid)
+        assert done.returncode == 1
+        assert "cannot be given" in done.stderr
+        assert "backup of SPOOL_DIR" in done.stderr
+        assert edge.states()["PARKED"] == 1
+        assert edge.rows("SELECT count(*) FROM entry WHERE kind IN ('ACCEPTED', 'RETRIED')") == [(0,)]
+        assert not path.exists()
+        assert not list((edge.spool / "tmp").iterdir())
 
 
 def test_D4_I2_an_accepted_conflict_goes_on_alone_and_overwrites_nothing(tmp_path):
@@ -165,6 +209,36 @@ def test_D1_D4_an_accepted_mismatch_goes_on_by_the_uids_of_its_dataset(tmp_path)
         )
 
 
+def test_D5_I2_an_accepted_mismatch_is_uploaded_as_a_valid_Part_10_file(tmp_path):
+    """PS3.10 7.1: the object's File Meta names its dataset's UIDs, long ones too; untagging gives the received file."""
+    for n, command in enumerate(("9", f"2.25.{'8' * 59}")):
+        with running(tmp_path / str(n)) as edge:
+            assert send_as(edge, command, scan(1)) == 0
+            edge.until_states(PARKED=1)
+            received = next((edge.spool / "in").rglob("*.dcm")).read_bytes()
+            edge.command("parked", "accept", *parked_ulids(edge))
+            edge.until_states(ANNOUNCED=1)
+            instance = load_manifest(json.dumps(edge.manifests()[0]).encode()).instances[0]
+            path = edge.folder / "store" / instance.key
+            tagged = dcmread(path)
+            meta = tagged.file_meta
+            assert meta.MediaStorageSOPInstanceUID == tagged.SOPInstanceUID == "1.2.3.1.1"
+            assert meta.MediaStorageSOPClassUID == tagged.SOPClassUID
+            assert meta.FileMetaInformationGroupLength == instance.dataset_offset - 144
+            assert (
+                meta.SourceApplicationEntityTitle == dcmread(BytesIO(received)).file_meta.SourceApplicationEntityTitle
+            )
+            assert tagged[0x0013, 0x1001].value == instance.atriuid
+            assert subprocess.run([program("dcmftest"), path], capture_output=True, check=False).returncode == 0
+            with path.open("rb") as file:
+                assert b"".join(instance.tagging.read_untagged(file)) == received
+            assert next((edge.spool / "in").rglob("*.dcm")).read_bytes() == received, "the received file never changes"
+            assert (
+                edge.command("fetch", "1.2.3.1.1", "--as-received", "--output", str(tmp_path / f"{n}.dcm")).returncode
+                == 0
+            )
+
+
 def test_D4_accepting_a_mismatch_does_not_accept_a_conflict(tmp_path):
     """Under its dataset's UID it meets other bytes: parked as a conflict, decided on its own."""
     with running(tmp_path) as edge:
@@ -205,6 +279,7 @@ def test_D4_I6_what_cannot_go_on_is_refused_with_the_way_out(tmp_path):
         assert "one line" in edge.command("parked", "accept", NOBODY, "--because", "two\nlines").stderr
 
 
+@pytest.mark.full
 def test_I3_I6_rejected_stays_in_the_store_and_leaves_the_disk_after_proof_only(tmp_path):
     """Rejected: terminal, counted, its copy under parked/ stays; local bytes go once the store confirmed that copy."""
     with running(tmp_path, RETAIN_HOURS="24") as edge:
@@ -354,6 +429,7 @@ def test_fetch_names_several_and_gives_a_parked_one_by_its_ulid(tmp_path):
         assert edge.command("fetch", "9.9.9").returncode == 1
 
 
+@pytest.mark.full
 def test_I3_rejected_before_its_copy_was_made_it_is_copied_first(tmp_path):
     """With the store away a parked instance is rejected: it stays here until the store is back and holds the copy."""
     aws = {"STORE_DIR": "", "BUCKETNAME": "bucket", "AWS_REGION": "eu-west-1", "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}

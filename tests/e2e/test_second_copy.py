@@ -1,9 +1,12 @@
 """The second copy (MIRROR_DIR): two disks before Success, refused if that cannot be, brought together at the start."""
 
+import gzip
 import json
+import shutil
 import signal
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -44,6 +47,16 @@ def running_without_store(folder: Path, **settings: str) -> Iterator[EdgeProcess
 
 def files(root: Path) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in (root / "in").rglob("*.dcm")}
+
+
+def newest_copy(edge: EdgeProcess) -> set[str]:
+    """The states that the newest copy of the journal knows."""
+    copies = sorted((edge.folder / "store/journal/trial-edge").glob("*.db.gz"))
+    if not copies:
+        return set()
+    (edge.folder / "copy.db").write_bytes(gzip.decompress(copies[-1].read_bytes()))
+    with closing(sqlite3.connect(edge.folder / "copy.db")) as connection:
+        return {state for (state,) in connection.execute("SELECT state FROM instance")}
 
 
 def one_disk(edge: EdgeProcess) -> str | None:
@@ -89,6 +102,62 @@ def test_I1_a_lost_spool_comes_back_from_the_second_disk(tmp_path, mirror):
         edge.until_states(UPLOADED=8)
 
 
+@contextmanager
+def announced_since_the_copy(folder: Path, mirror: Path) -> Iterator[EdgeProcess]:
+    """An edge that was stopped, its spool lost, and its journal's newest copy knows two scans as uploaded only."""
+    with running(folder, MIRROR_DIR=str(mirror), JOURNAL_COPY_MINUTES="0", GENERATION_QUIET="3600") as edge:
+        assert send(edge, scan(1), scan(2)) == [0, 0]
+        edge.until_states(UPLOADED=2)
+        edge.stop()
+        edge.settings["JOURNAL_COPY_MINUTES"] = "0.005"
+        edge.start()
+        edge.until(lambda: "UPLOADED" in newest_copy(edge), "a copy of the journal in which they are uploaded")
+        edge.stop()
+        edge.settings |= {"JOURNAL_COPY_MINUTES": "0", "GENERATION_QUIET": "0.5"}
+        edge.start()
+        edge.until_states(ANNOUNCED=2)
+        edge.stop()
+        shutil.rmtree(folder / "spool")
+        edge.settings["RETAIN_HOURS"] = "0"
+        yield edge
+
+
+@pytest.mark.full
+@pytest.mark.timeout(300)
+def test_I3_a_restore_deletes_no_second_copy_that_the_store_does_not_hold(tmp_path, mirror):
+    """Spool and journal lost, announced since the copy, and the store lost the objects: the second copies stay."""
+    with announced_since_the_copy(tmp_path, mirror) as edge:
+        before = files(mirror)
+        assert len(before) == 2
+        for path in (tmp_path / "store/trial-edge").rglob("*.dcm"):
+            path.unlink()
+        edge.start()
+        edge.until_states(PARKED=2)
+        assert files(mirror) == files(tmp_path / "spool") == before
+        assert "the store no longer holds" in edge.command("parked").stdout
+        assert edge.command("retry", "--all").returncode == 0
+        edge.until_states(RELEASED=2)  # up again, and now with proof
+        edge.until(lambda: not files(mirror), "released on both disks")
+
+
+@pytest.mark.full
+@pytest.mark.timeout(300)
+def test_I3_restored_without_the_second_disk_its_copies_are_asked_for_when_it_is_back(tmp_path, mirror):
+    """The journal was made anew while MIRROR_DIR was away: its copies have no proof, so they go after proof only."""
+    with announced_since_the_copy(tmp_path, mirror) as edge:
+        edge.settings["MIRROR_DIR"] = ""
+        edge.start()
+        edge.until_states(RELEASED=2)
+        edge.stop()
+        next((tmp_path / "store/trial-edge").rglob("*.dcm")).unlink()
+        edge.settings["MIRROR_DIR"] = str(mirror)
+        edge.start()
+        edge.until_states(RELEASED=1, PARKED=1)
+        edge.until(lambda: len(files(mirror)) == 1, "the proved one goes, the other stays")
+        assert edge.command("status", "--verify").returncode == 0
+
+
+@pytest.mark.full
 def test_a_torn_spool_file_is_restored_from_its_second_copy(tmp_path, mirror):
     """One torn, one missing, one torn on both disks: two go all the way, the third is kept in torn/ and parked."""
     with running_without_store(tmp_path, MIRROR_DIR=str(mirror)) as edge:
@@ -140,6 +209,7 @@ def test_a_cut_arrival_leaves_nothing_on_either_disk(tmp_path, mirror):
         assert not files(mirror)
 
 
+@pytest.mark.full
 def test_turned_on_later_what_waits_is_copied_and_the_figure_tells(tmp_path, mirror):
     """Without a mirror the oldest scan not yet uploaded is the figure; turned on, the start copies what waits."""
     with running_without_store(tmp_path) as edge:

@@ -5,7 +5,8 @@ import threading
 import pytest
 
 from edge.errors import EdgeError
-from edge.flow import BACKOFF_MOST, Flow, backoff
+from edge.flow import BACKOFF_MOST, Finished, Flow, backoff
+from tests.crash.box import wait_for
 
 
 class Scripted:
@@ -89,6 +90,20 @@ def test_work_of_one_stage_wakes_the_others():
     flow = Flow([Second(), First()])
     flow.start()
     assert woken.wait(10)
+    assert flow.stop(10)
+
+
+def test_a_stage_whose_work_is_done_for_good_ends_its_thread():
+    """It says so by itself; what it ran into before is no trouble any more, and the others go on."""
+    before = set(threading.enumerate())
+    done, going_on = Scripted(EdgeError("not yet", hint="wait"), Finished()), Scripted()
+    flow = Flow([done, going_on], draw=lambda: 0.0)
+    flow.start()
+    ours = {thread for thread in threading.enumerate() if thread not in before}
+    wait_for(lambda: sum(thread.is_alive() for thread in ours) == 1, 30, "the thread goes on")
+    assert done.steps == 2
+    assert flow.troubles() == []
+    assert going_on.done.wait(30)
     assert flow.stop(10)
 
 

@@ -29,6 +29,7 @@ from edge.parse.pool import ParsePool
 
 IMPLICIT, EXPLICIT, BIG = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"
 DEFLATED, JPEG, PRIVATE = "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.50", "1.3.6.1.4.1.99999.1"
+PAPYRUS, GE = "1.2.840.10008.1.20", "1.2.840.113619.5.2"  # implicit VR under other names
 READ = "edge.index.header:read_header"
 SECRET = "Zzsecret"
 
@@ -50,7 +51,7 @@ def read(tmp_path: Path) -> Read:
 def encode(dataset: Dataset, syntax: str = EXPLICIT) -> bytes:
     """The dataset's bytes in a transfer syntax, as a sender would write them."""
     out = DicomBytesIO()
-    out.is_implicit_VR, out.is_little_endian = syntax == IMPLICIT, syntax != BIG
+    out.is_implicit_VR, out.is_little_endian = syntax in (IMPLICIT, PAPYRUS, GE), syntax != BIG
     write_dataset(out, dataset)
     raw = out.getvalue()
     if syntax != DEFLATED:
@@ -147,7 +148,7 @@ def as_indexed(kind: SqlType, value: Any) -> Any:
     return str(value).strip() or None
 
 
-@pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT, BIG, DEFLATED, JPEG, PRIVATE])
+@pytest.mark.parametrize("syntax", [IMPLICIT, PAPYRUS, GE, EXPLICIT, BIG, DEFLATED, JPEG, PRIVATE])
 def test_E005_every_encoding_gives_the_same_attributes(read: Read, syntax: str) -> None:
     """Implicit, explicit, big endian, deflated, encapsulated and unknown syntaxes: one and the same result."""
     dataset = full_dataset()
@@ -321,6 +322,15 @@ def nested(depth: int, tag: int) -> bytes:
     return opening * depth + closing * depth
 
 
+def test_D5_an_element_that_cannot_be_read_costs_itself_not_the_object(read: Read) -> None:
+    """A US of one byte in an item of an indexed sequence (found by fuzzing) is left out; what is beside it stays."""
+    odd = long_element(ITEM, b"", element(0x00080100, b"SH", b"CODE") + element(0x00280010, b"US", b"\0"))
+    found = read(SOP + long_element(0x00081032, b"SQ", odd) + element(0x00100020, b"LO", b"P1"))
+    assert found["attributes"]["Study"]["ProcedureCodeSequence"] == [{"00080100": {"vr": "SH", "Value": ["CODE"]}}]
+    assert found["attributes"]["Patient"]["PatientID"] == "P1"
+    assert found["warnings"] == ["ProcedureCodeSequence: an element in it cannot be read, left out"]
+
+
 def test_D5_deep_nesting_costs_an_attribute_or_the_object_never_the_reader(read: Read) -> None:
     """400 levels in an indexed sequence leave that one out; in another they cost nothing; 100,000 are refused."""
     after = element(0x00100020, b"LO", b"P1")
@@ -391,6 +401,23 @@ def test_D5_values_too_long_for_an_index_are_left_out(read: Read) -> None:
     assert found["attributes"]["Patient"]["PatientName"] is None
     assert found["attributes"]["Instance"]["SOPInstanceUID"] == "1.2.3"
     assert found["warnings"] == ["PatientName: too long for the index", "ProcedureCodeSequence: too long for the index"]
+
+
+def test_D5_all_values_together_are_bounded_and_identity_stays(read: Read) -> None:
+    """Fifty texts that each would pass: the longest are left out until the rest fits a manifest of thousands."""
+    data = b"".join(
+        element(a.tag, b"UT" if a.vr not in ("UI", "SQ") else b"UI", b"1.2.3\0")
+        if a.vr in ("UI", "SQ")
+        else long_element(a.tag, b"UT", b"x" * (60_000 if a.keyword != "PatientID" else 8))
+        for a in sorted(ATTRIBUTES, key=lambda a: a.tag)
+        if a.vr != "SQ" and a.sql_type is SqlType.TEXT
+    )
+    found = read(data, EXPLICIT)
+    kept = [value for row in found["attributes"].values() for value in row.values() if value is not None]
+    assert sum(len(json.dumps(value)) for value in kept) <= 64 << 10
+    assert found["attributes"]["Instance"]["SOPInstanceUID"] == "1.2.3"
+    assert found["attributes"]["Patient"]["PatientID"] == "x" * 8
+    assert any("left out" in warning for warning in found["warnings"])
 
 
 def test_nothing_of_a_patient_is_told_in_warnings_faults_or_on_stderr(tmp_path: Path) -> None:

@@ -2,14 +2,16 @@
 
 import random
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
 
 from edge.contract.attributes import ATTRIBUTES, Level, SqlType
 from edge.errors import ParseFault
-from edge.index.models import STUDY, study_has_modality
-from edge.index.writer import IndexWriter, LocationKind
+from edge.index.locations import Place
+from edge.index.models import SERIES, STUDY
+from edge.index.writer import IndexWriter
 from tests.index.conftest import Sql
 from tests.index.samples import row
 
@@ -128,7 +130,8 @@ def test_E035_fault_18_modalities_are_joined_and_matched_exactly(writer: IndexWr
     engine = sa.create_engine(index_url)
     with engine.connect() as connection:
         for modality, expected in (("CT", ["1.2"]), ("RTSTRUCT", ["1.1", "1.2"]), ("R", []), ("%", []), ("ct", [])):
-            query = sa.select(STUDY.c.studyinstanceuid).where(study_has_modality(modality)).order_by("studyinstanceuid")
+            asked = sa.select(SERIES.c.study_id).where(SERIES.c.modality == modality)
+            query = sa.select(STUDY.c.studyinstanceuid).where(STUDY.c.id.in_(asked)).order_by("studyinstanceuid")
             assert connection.scalars(query).all() == expected
     engine.dispose()
 
@@ -198,25 +201,27 @@ def test_fault_17_concurrent_writers_make_no_double_rows_and_count_right(
     assert sql("SELECT DISTINCT modalitiesinstudy FROM Study;")[1:] == [["M1/M2"]]
 
 
-def test_record_location_replaces_its_kind_and_knows_what_it_does_not_hold(writer: IndexWriter, sql: Sql) -> None:
-    """The store's place stands beside the spool's; an instance not held is told, not invented."""
-    writer.record([row()])
-    for version in ("v1", "v2"):
-        assert writer.record_location("U1.2.1.1", LocationKind.STORE, "k", bucket="b", region="r", version_id=version)
-    assert not writer.record_location("unknown", LocationKind.STORE, "k")
-    assert sql("SELECT kind, bucket, region, key, versionid FROM Instancelocation ORDER BY kind;")[1:] == [
-        ["spool", "", "", "/spool/U1.2.1.1.dcm", ""], ["store", "b", "r", "k", "v2"],
-    ]  # fmt: skip
+def test_E033_the_stores_place_stands_beside_the_spools_until_it_is_released(writer: IndexWriter, sql: Sql) -> None:
+    """Told twice it is there once, released it is the only one; an instance not held is passed over."""
+    writer.record([row(), row("1.2.1.2")])
+    asked = "SELECT kind, bucket, region, key, versionid FROM Instancelocation WHERE ulid = 'U1.2.1.1' ORDER BY kind;"
+    for version, released in (("v1", False), ("v2", False), ("v2", True), ("v2", True)):
+        place = Place(ulid="U1.2.1.1", bucket="b", region="r", key="k", version_id=version, released=released)
+        writer.record_places([place, replace(place, ulid="unknown")])
+        store, spool = ["store", "b", "r", "k", version], ["spool", "", "", "/spool/U1.2.1.1.dcm", ""]
+        assert sql(asked)[1:] == ([store] if released else [spool, store])
+    assert sql("SELECT kind FROM Instancelocation WHERE ulid = 'U1.2.1.2';")[1:] == [["spool"]]
+    writer.record_places([replace(place, ulid="unknown")])
+    assert sql("SELECT count(*) FROM Instancelocation;")[1] == ["2"]
 
 
 def test_forget_takes_away_what_is_empty_and_counts_again(writer: IndexWriter, sql: Sql) -> None:
     """Forgetting the last instance leaves no series, study or patient; before that, the counts follow."""
     writer.record([row("1.2.1.1", Modality="CT"), row("1.2.2.1", series="1.2.2", Modality="MR")])
-    assert writer.forget("U1.2.2.1")
+    writer.forget_all(["U1.2.2.1"])
     assert counts(sql) == [["1.2", "1", "1"], ["1.2.1", "1"]]
     assert sql("SELECT modalitiesinstudy FROM Study;")[1] == ["CT"]
-    assert not writer.forget("U1.2.2.1")
-    assert writer.forget("U1.2.1.1")
+    writer.forget_all(["U1.2.2.1", "U1.2.1.1"])
     for table in ("Patient", "Study", "Series", "Instance", "Instancelocation"):
         assert sql(f"SELECT count(*) FROM {table};")[1] == ["0"], table
 

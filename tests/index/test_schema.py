@@ -91,7 +91,7 @@ def test_D8_an_index_of_newer_software_is_refused_with_a_hint(
 def test_index_away_when_postgresql_is_not_there(tmp_path: Path) -> None:
     """No server: the stage is told to wait, without the URL's password in the text."""
     writer = IndexWriter(f"postgresql://u:verysecret@/x?host={tmp_path}", "SITE")
-    for call in (writer.ensure_schema, lambda: writer.record([row()]), lambda: writer.forget("U")):
+    for call in (writer.ensure_schema, lambda: writer.record([row()]), lambda: writer.forget_all(["U"])):
         with pytest.raises(IndexAway) as caught:
             call()
         assert caught.value.transient

@@ -1,6 +1,7 @@
 """The index stage: one row that the database will never take is parked alone, the others of its batch go on."""
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 
 from edge.association.sink import StoreRequest
+from edge.contract.errors import StoreAway
 from edge.contract.local_store import DirectoryStore
 from edge.contract.states import State
 from edge.errors import IndexAway, IndexFault
@@ -28,16 +30,31 @@ class Picky:
         self.real = IndexWriter(f"sqlite:///{path}", "SITE")
         self.refused: set[str] = set()
         self.away = False
+        self.meanwhile: Callable[[], None] = lambda: None
 
     def ensure_schema(self) -> None:
         self.real.ensure_schema()
 
     def record(self, rows: Sequence[IndexRow]) -> None:
+        self.meanwhile()
         if self.away:
             raise IndexAway("the database is away", hint="wait")
         if any(row.sop_instance_uid in self.refused for row in rows):
             raise IndexFault("the index refuses a row", hint="report this")
         self.real.record(rows)
+
+
+class Slow:
+    """A store that holds nothing, and is asked by other stages' leave only."""
+
+    def __init__(self, meanwhile: Callable[[], None]) -> None:
+        self.meanwhile = meanwhile
+        self.asked = 0
+
+    def head(self, key: str, version_id: str | None = None) -> None:
+        self.asked += 1
+        self.meanwhile()
+        raise StoreAway("the store does not answer", hint="wait")
 
 
 @pytest.fixture
@@ -93,3 +110,52 @@ def test_I4_a_database_that_is_away_undoes_the_step_whole(line):
     writer.away = False
     assert stage.step()
     assert journal.counts()[State.INDEXED] == 3
+
+
+def others_can_write(journal: Journal) -> Callable[[], None]:
+    """Return what fails unless another thread can write to the journal at this moment."""
+
+    def ask() -> None:
+        def write() -> None:
+            with journal.transaction():
+                pass
+
+        other = threading.Thread(target=write, daemon=True)
+        other.start()
+        other.join(20)
+        assert not other.is_alive(), "the journal's lock is held while something outside is waited for"
+
+    return ask
+
+
+def test_I1_E033_no_other_stage_waits_for_the_index_database(line):
+    """While the database takes its time the journal can be written: intake, upload and the operator go on."""
+    journal, writer, stage = line
+    writer.meanwhile = others_can_write(journal)
+    assert stage.step()
+    assert journal.counts()[State.INDEXED] == 3
+
+
+def test_I3_a_store_that_does_not_answer_about_copies_is_asked_once_and_holds_nobody_up(line):
+    """Copies of released scans are kept while the store is silent; it is asked once, outside the journal's lock."""
+    journal, _, stage = line
+    one, *_ = journal.instances(State.RECEIVED)
+    tag = '{"edits": [], "size": 1, "crc64nvme": "", "sha256": "", "error": null}'
+    with journal.transaction() as tx:  # two of the three are copies of scans that were released before
+        tx.execute(
+            "INSERT INTO instance (ulid, state, sop_class_uid, sop_instance_uid, transfer_syntax_uid,"
+            " calling_ae_title, called_ae_title, association_id, received_at, moved_at, size, dataset_offset,"
+            " received_sha256, tag, stored) SELECT 'released' || ulid, 'RELEASED', sop_class_uid, sop_instance_uid,"
+            " transfer_syntax_uid, calling_ae_title, called_ae_title, association_id, received_at, moved_at, size,"
+            " dataset_offset, received_sha256, ?, ? FROM instance WHERE ulid <> ?",
+            tag,
+            '{"key": "k", "version_id": null}',
+            one.ulid,
+        )
+    store = Slow(others_can_write(journal))
+    stage._store = lambda: store
+    assert stage.step()
+    assert store.asked == 1
+    assert journal.counts()[State.INDEXED] == 3
+    assert journal.counts()[State.DUPLICATE] == 0
+    assert journal.instance(one.ulid).state is State.INDEXED

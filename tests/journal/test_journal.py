@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -326,3 +327,32 @@ def test_D5_digests_are_taken_again_only_before_the_upload(journal: Journal) -> 
     kinds = [row["kind"] for row in journal.query("SELECT kind FROM entry WHERE ulid = ? ORDER BY seq", r.ulid)]
     assert kinds == ["RECEIVED", "INDEXED", "TAGGED", "TAGGED_AGAIN", "UPLOADED"]
     journal.verify_chain()
+
+
+def test_fault_04_intake_outlives_whatever_the_journal_raises(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One instance that nobody thought of is told and left to the next start; its batch and those after it go on."""
+    odd, fine, later = arrived("1.1"), arrived("1.2"), arrived("1.3")
+    real = journal.record_received
+    fails = [MemoryError()]
+
+    def record(batch: Iterable[Received]) -> int:
+        if fails:
+            raise fails.pop()
+        if odd in (rows := list(batch)):
+            raise UnicodeEncodeError("utf-8", "x", 0, 1, "nobody thought of it")
+        return real(rows)
+
+    monkeypatch.setattr(journal, "record_received", record)
+    entered = threading.Semaphore(0)
+    intake = Intake(journal, on_entered=entered.release, retry_seconds=0.01)
+    for received in (odd, fine):
+        intake.put(received)
+    intake.start()
+    intake.put(later)
+    while later.ulid not in journal.known_ulids():
+        assert entered.acquire(timeout=20)
+    assert intake.stop(20)
+    assert journal.known_ulids() == {fine.ulid, later.ulid}
+    assert odd.ulid in {getattr(r, "fields", {}).get("ulid") for r in caplog.records}

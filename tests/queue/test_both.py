@@ -30,7 +30,7 @@ def test_D7_a_message_arrives_as_it_was_sent(make_queue: MakeQueue) -> None:
     assert queue.receive() == []
 
 
-def test_fault_7_a_message_not_deleted_comes_again(make_queue: MakeQueue) -> None:
+def test_fault_07_a_message_not_deleted_comes_again(make_queue: MakeQueue) -> None:
     """Receiving deletes nothing: after the visibility time-out the message is there again, counted twice."""
     queue = make_queue(visibility=1)
     sent = queue.send("work")

@@ -74,7 +74,7 @@ def test_I1_a_message_whose_send_returned_survives_kill_9(tmp_path: Path) -> Non
     assert sent <= found
 
 
-def test_fault_7_a_receiver_killed_before_its_delete_leaves_the_message(tmp_path: Path) -> None:
+def test_fault_07_a_receiver_killed_before_its_delete_leaves_the_message(tmp_path: Path) -> None:
     """The visibility time-out runs on after the receiver's death; then the next one gets the message."""
     clock = Clock()
     first = LocalQueue(tmp_path / "queue", visibility_seconds=120, clock=clock)

@@ -47,7 +47,7 @@ def test_fault_27_the_dead_letter_queue_gets_what_nobody_deletes(aws_endpoint: s
     assert [d.body for d in take(dead)] == ["poison"]
 
 
-def test_fault_4_a_queue_that_is_away_is_waited_for(aws_endpoint: str) -> None:
+def test_fault_04_a_queue_that_is_away_is_waited_for(aws_endpoint: str) -> None:
     """Nobody listening, or no such queue: transient, with a hint; the same object works when it is back."""
     queue_url, _ = make_sqs(aws_endpoint)
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -49,8 +49,11 @@ def a_mixed_lot(edge: EdgeProcess) -> None:
     (conflict,) = [p["Ulid"] for p in parked if "other bytes" in p["Reason"]]
     assert edge.command("parked", "accept", conflict).returncode == 0
     edge.until_states(ANNOUNCED=6, DUPLICATE=1, PARKED=1)
+    places = "SELECT count(*) FROM instancelocation WHERE kind = 'store'"  # the accepted one is in no index
+    edge.until(lambda: edge.rows(places, "spool/index.db") == [(5,)], "the index says where the store has them")
 
 
+@pytest.mark.full
 @pytest.mark.door("command", "SQL")
 def test_D8_the_index_made_anew_has_the_same_rows(tmp_path):
     """Index lost, damaged or emptied: dicom-edge reindex gives every table as it was; also after a release."""
@@ -77,6 +80,7 @@ def test_D8_the_index_made_anew_has_the_same_rows(tmp_path):
         assert dump(index_of(edge)) == before
 
 
+@pytest.mark.full
 @pytest.mark.door("socket", "command", "SQL")
 def test_D8_I1_the_running_edge_makes_its_index_anew_and_goes_on_receiving(tmp_path):
     """The command is given to the edge that runs; what comes meanwhile is answered and indexed."""

@@ -1,15 +1,22 @@
 """A lost journal, a lost spool, both, or damage: ids issued before stay issued, none is issued until that is sure."""
 
 import gzip
+import hashlib
 import json
 import shutil
 import signal
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from edge.contract.local_store import DirectoryStore
+from edge.contract.manifest import load_manifest
+from edge.flow import Finished
+from edge.services.restore import RestoreSettings, RestoreStage
+from edge.spool.spool import Spool, SpoolSettings
 from tests.e2e.edge_process import EdgeProcess, running, scan, send
 
 pytestmark = pytest.mark.door("socket", "command", "file")
@@ -57,6 +64,7 @@ def restored(edge: EdgeProcess) -> dict:
     return found
 
 
+@pytest.mark.full
 def test_D3_P023_the_journal_alone_is_lost_and_every_id_stays_issued(tmp_path):
     """Journal deleted: late instances get the ATRIUID of before, a new study the next one, re-sends are known."""
     with running(tmp_path, JOURNAL_COPY_MINUTES=OFTEN) as edge:
@@ -83,6 +91,7 @@ def test_D3_P023_the_journal_alone_is_lost_and_every_id_stays_issued(tmp_path):
         assert edge.command("status", "--verify").returncode == 0
 
 
+@pytest.mark.full
 def test_D3_P023_a_new_box_with_an_empty_spool_starts_from_the_copy(tmp_path):
     """The whole SPOOL_DIR is gone: ids stay, the new study gets a new one, what the copy knows is a duplicate."""
     with running(tmp_path, JOURNAL_COPY_MINUTES=OFTEN) as edge:
@@ -101,16 +110,26 @@ def test_D3_P023_a_new_box_with_an_empty_spool_starts_from_the_copy(tmp_path):
         edge.until(lambda: len(edge.rows("SELECT * FROM instance", "spool/index.db")) == 4, "the index is made anew")
 
 
+@pytest.mark.full
+@pytest.mark.filterwarnings("ignore:.*exceeds the maximum length:UserWarning")
 def test_D3_P023_spool_and_copies_lost_the_manifests_alone_tell_every_id(tmp_path):
-    """Neither journal nor copy nor spool: the same ids from the manifests, none used twice, re-sends recognised."""
+    """Neither journal nor copy nor spool: the same ids from the manifests, none used twice, re-sends recognised.
+
+    What an import would refuse comes back too, into journal and index.
+    """
     with running(tmp_path, JOURNAL_COPY_MINUTES="0") as edge:
-        send(edge, scan(1), scan(1, series="1.2.3.2"), scan(1, **SECOND))
+        send(edge, scan(1), scan(1, series="1.2.3.2"), scan(1, StudyID="x" * 20, **SECOND))
         edge.until_states(ANNOUNCED=3)
         edge.stop(signal.SIGKILL)
         shutil.rmtree(tmp_path / "spool")
         edge.start()
         edge.until_states(RELEASED=3)
         assert restored(edge)["copy"] is None
+        (told,) = edge.status()["ImportWarnings"]
+        assert (told["StudyInstanceUID"], told["Instances"]) == ("1.5", 1)
+        warned = "SELECT importwarnings FROM Instance WHERE importwarnings IS NOT NULL"
+        edge.until(lambda: len(edge.rows("SELECT * FROM Instance", "spool/index.db")) == 3, "the index is made anew")
+        assert edge.rows(warned, "spool/index.db") == [(json.dumps([told["Text"]]),)]
         assert (restored(edge)["manifests"], restored(edge)["instances"]) == (2, 3)
         before = len(edge.manifests())
         send(edge, scan(1), scan(2, series="1.2.3.2"), scan(1, series="1.2.3.3"), scan(1, **THIRD))
@@ -140,6 +159,7 @@ def test_D5_P023_an_id_that_only_an_uploaded_object_carries_stays_issued(tmp_pat
         assert found["1.7.1"] == {"7000000003.1"}
 
 
+@pytest.mark.full
 def test_I1_P023_with_the_store_away_receiving_goes_on_and_nothing_is_issued(tmp_path):
     """Journal lost, store away: Success for what comes, no journal and no index; with the store back all goes on."""
     with running(tmp_path, JOURNAL_COPY_MINUTES="0") as edge:
@@ -165,6 +185,7 @@ def test_I1_P023_with_the_store_away_receiving_goes_on_and_nothing_is_issued(tmp
         assert atriuids(edge) == {"1.5.1": {"7000000001.1"}, "1.2.3.1": {"7000000002.1"}}
 
 
+@pytest.mark.full
 def test_P023_a_store_that_knows_nothing_of_an_old_box_is_not_believed(tmp_path):
     """Journal lost and another, empty bucket set: no number is issued again until an operator vouches for it."""
     with running(tmp_path) as edge:
@@ -205,6 +226,31 @@ def test_P023_ids_that_contradict_each_other_stop_the_issuing(tmp_path):
         assert not (tmp_path / "spool/journal/journal.db").exists()
 
 
+@pytest.mark.full
+def test_I3_I6_of_two_accounts_of_one_generation_only_what_both_list_is_settled(tmp_path):
+    """Which of them was announced nobody knows: the scan that one lacks goes up again, with the ATRIUID that it has."""
+    with running(tmp_path, JOURNAL_COPY_MINUTES="0") as edge:
+        send(edge, scan(1), scan(2))
+        edge.until_states(ANNOUNCED=2)
+        edge.stop()
+        lose_journal(edge)
+        (path,) = (tmp_path / "store/manifests").rglob("*.json")
+        both = load_manifest(path.read_bytes())
+        alone = tuple(i for i in both.instances if i.sop_instance_uid == "1.2.3.1.2")
+        for account in (both, replace(both, instances=alone, parked_count=1)):
+            raw = account.to_json()
+            digest = hashlib.sha256(raw).hexdigest()[:12]
+            path.with_name(f"{both.job_id}.{digest}.json").write_bytes(raw)
+        edge.start()
+        edge.until(lambda: len(edge.manifests()) == 4, "a further generation")
+        edge.until_states(ANNOUNCED=2)
+        (new,) = [m for m in edge.manifests() if m["JobId"] != both.job_id]
+        assert [(i["SOPInstanceUID"], i["ATRIUID"]) for i in new["Instances"]] == [("1.2.3.1.1", "7000000001.1")]
+        told = [e for e in edge.events("journal.restoring") if "which of a generation's manifests" in e["text"]]
+        assert [len(e["manifests"]) for e in told] == [2]
+
+
+@pytest.mark.full
 @pytest.mark.parametrize("harm", ["head", "ledger", "empty"])
 def test_D3_a_damaged_journal_is_refused_and_restored_by_hand(tmp_path, harm):
     """Damage at the start: a plain refusal with the command; the damaged file is kept, and the ids stay."""
@@ -248,6 +294,7 @@ def test_a_running_edge_cannot_be_restored(tmp_path):
         assert (done.returncode != 0, "another edge is running" in done.stderr) == (True, True)
 
 
+@pytest.mark.full
 def test_D3_I4_a_restore_killed_anywhere_begins_anew(tmp_path):
     """What a killed restore left is no journal: the next one makes it whole."""
     with running(tmp_path, JOURNAL_COPY_MINUTES="0") as edge:
@@ -264,6 +311,7 @@ def test_D3_I4_a_restore_killed_anywhere_begins_anew(tmp_path):
         assert atriuids(edge) == {"1.5.1": {"7000000001.1"}, "1.2.3.1": {"7000000002.1"}}
 
 
+@pytest.mark.full
 def test_D3_what_was_on_its_way_when_the_copy_was_made_goes_all_the_way_once(tmp_path):
     """Uploaded after the copy with inputs that are lost: the same scan goes up under another key, nothing conflicts."""
     with running(tmp_path, JOURNAL_COPY_MINUTES=OFTEN, GENERATION_QUIET="3600") as edge:
@@ -283,3 +331,36 @@ def test_D3_what_was_on_its_way_when_the_copy_was_made_goes_all_the_way_once(tmp
         listed = [i["SOPInstanceUID"] for m in edge.manifests() for i in m["Instances"]]
         assert sorted(listed) == ["1.2.3.1.1", "1.2.3.1.2", "1.5.1.1"]
         assert atriuids(edge) == {"1.2.3.1": {"7000000001.1"}, "1.5.1": {"7000000002.1"}}
+
+
+def test_the_restore_ends_when_its_work_is_done(tmp_path):
+    """A first start: the journal begins, the line begins once, and nothing is left to run."""
+    began, tried = [], []
+    settings = RestoreSettings(
+        path=tmp_path / "journal/journal.db", edge_id="trial-edge", edge_number=7, bucket="local",
+        begun=tmp_path / "begun.json", reindex=tmp_path / "reindex.json",
+    )  # fmt: skip
+    (tmp_path / "journal").mkdir()
+    spool = Spool(SpoolSettings(root=tmp_path, reserve_bytes=0), on_received=lambda _: None)
+    stage = RestoreStage(
+        settings=settings, spool=spool, store=lambda: DirectoryStore(tmp_path / "store"),
+        begin=lambda: began.append(settings.path.exists()), tried=lambda: tried.append(True),
+    )  # fmt: skip
+    with pytest.raises(Finished):
+        stage.step()
+    assert (began, tried) == ([True], [True])
+
+
+def test_D3_D8_a_restore_asks_for_the_index_from_the_beginning(tmp_path):
+    """A reindex was under way when the journal was lost: how far it was in that ledger means nothing in the new one."""
+    with running(tmp_path) as edge:
+        send(edge, scan(1))
+        edge.until_states(ANNOUNCED=1)
+        edge.stop()
+        lose_journal(edge)
+        under_way = {"v": 1, "emptied": True, "after": 1000, "rows": 0, "left_out": 0}
+        (edge.spool / "run/reindex.json").write_text(json.dumps(under_way))
+        (edge.spool / "index.db").unlink()
+        edge.start()
+        edge.until(lambda: edge.events("index.rebuilt"), "the index is made anew")
+        assert edge.rows("SELECT sopinstanceuid FROM instance", "spool/index.db") == [("1.2.3.1.1",)]

@@ -2,9 +2,11 @@
 
 import errno
 import hashlib
+import json
 import os
 import threading
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from edge.association.sink import StoreRequest
 from edge.errors import OutOfResources, SpoolError
 from edge.spool.arrival import Received
 from edge.spool.flush import DirectoryFlusher, make_directory
+from edge.spool.part10 import RECORD_SIZE
 from edge.spool.spool import Spool, SpoolSettings, ensure_identity
 from edge.spool.ulid import UlidSource, is_ulid
 from edge.spool.volume import volume_faults
@@ -300,6 +303,62 @@ def test_I6_a_torn_file_is_put_aside_and_kept(spool: Spool, tmp_path: Path, how:
     spool.set_aside(ulid, how)
     assert list(spool.listing()) == []
     assert (tmp_path / "spool" / "torn" / f"{ulid}.dcm").exists()
+
+
+def test_I6_a_bit_that_flips_anywhere_in_a_file_is_found(spool: Spool) -> None:
+    """Preamble, File Meta, record and dataset: every byte is covered by a digest, or is what it must be."""
+    ulid = keep(spool)
+    whole = spool.path_of(ulid).read_bytes()
+    for at in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[at] ^= 1 << at % 8
+        spool.path_of(ulid).write_bytes(damaged)
+        with pytest.raises(SpoolError):
+            spool.load(ulid, rehash=True)
+    spool.path_of(ulid).write_bytes(whole)
+    assert spool.load(ulid, rehash=True).request == REQUEST
+
+
+@pytest.mark.parametrize("flipped", [False, True])
+def test_I1_I6_a_record_of_later_software_is_read_and_its_head_is_still_judged(spool: Spool, flipped: bool) -> None:
+    """A field that this software does not know is passed over after a downgrade; a bit that flipped is found."""
+    ulid = keep(spool, b"whole")
+    raw = spool.path_of(ulid).read_bytes()
+    at = raw.index(b'{"association"')
+    found = json.loads(raw[at : at + RECORD_SIZE])
+    later = found | {"anew": "of 2031", "head": "", "v": 2}
+    plain = raw[:at] + json.dumps(later, sort_keys=True).encode().ljust(RECORD_SIZE)
+    head = hashlib.sha256(plain).hexdigest()
+    sealed = json.dumps(later | {"head": head}, sort_keys=True).encode().ljust(RECORD_SIZE)
+    written = raw[:at] + sealed + raw[at + RECORD_SIZE :]
+    spool.path_of(ulid).write_bytes(written.replace(b"2031", b"2032") if flipped else written)
+    if flipped:
+        with pytest.raises(SpoolError):
+            spool.load(ulid, rehash=True)
+    else:
+        assert spool.load(ulid, rehash=True).record.sha256 == found["sha256"]
+
+
+def test_a_file_of_before_the_digest_of_the_head_is_read(spool: Spool) -> None:
+    """Its record has no such value, and promises nothing of the head."""
+    ulid = keep(spool)
+    record = spool.load(ulid, rehash=False).record
+    raw = spool.path_of(ulid).read_bytes()
+    old = json.dumps({k: v for k, v in asdict(record).items() if k != "head"}, sort_keys=True).encode()
+    spool.path_of(ulid).write_bytes(raw.replace(record.to_bytes(), old.ljust(RECORD_SIZE)))
+    assert spool.load(ulid, rehash=True).record == replace(record, head="")
+
+
+def test_ulids_continue_after_what_is_there() -> None:
+    """After a restart under a clock that was set back, what comes later has a later name all the same."""
+    now = [1_700_000_000.0]
+    last = UlidSource(now=lambda: now[0]).next()
+    now[0] -= 86_400
+    source = UlidSource(now=lambda: now[0])
+    source.continue_after(last)
+    assert source.next() > last
+    source.continue_after("")
+    assert source.next() > last
 
 
 def test_ulids_rise_even_when_the_clock_steps_back() -> None:

@@ -71,7 +71,7 @@ def test_the_sidecar_says_what_is_held(tmp_path: Path) -> None:
     assert list((tmp_path / ".tmp").iterdir()) == []
 
 
-def test_fault_5_object_and_names_are_flushed_before_the_answer(tmp_path: Path) -> None:
+def test_fault_05_object_and_names_are_flushed_before_the_answer(tmp_path: Path) -> None:
     """The order of system calls is: flush object and sidecar, name the sidecar, flush, name the object, flush."""
     trace = tmp_path / "trace"
     strace = [program("strace"), "-f", "-o", str(trace), "-e", "trace=fsync,rename,link,write"]
@@ -173,7 +173,7 @@ def test_D12_four_processes_share_one_store(tmp_path: Path) -> None:
         assert held.crc64nvme == crc == digest(store.read(f"e/{n}")).crc64nvme
 
 
-def test_fault_1_a_full_disk_is_waited_for(tmp_path: Path) -> None:
+def test_fault_01_a_full_disk_is_waited_for(tmp_path: Path) -> None:
     """On a full disk the put is refused as transient and leaves nothing; with room again it succeeds."""
     root()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(tmp_path)], check=True)

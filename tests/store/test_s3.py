@@ -49,7 +49,7 @@ def test_D6_a_byte_flipped_on_the_way_is_refused_by_the_server(s3_endpoint: S3En
         assert put(store, KEY, RAW).size == len(RAW)
 
 
-def test_fault_1_D6_an_answer_lost_after_the_store_kept_it_ends_in_one_object(
+def test_fault_01_D6_an_answer_lost_after_the_store_kept_it_ends_in_one_object(
     s3_endpoint: S3Endpoint, s3_bucket: str
 ) -> None:
     """If S3 stored the object but its answer is cut, the put is not believed; the next one finds the same bytes."""
@@ -75,7 +75,7 @@ def test_D6_botocore_may_send_a_body_again(s3_endpoint: S3Endpoint, s3_bucket: s
         assert proxy.cuts == 1
 
 
-def test_fault_1_an_endpoint_that_is_away_is_waited_for(s3_endpoint: S3Endpoint, s3_bucket: str) -> None:
+def test_fault_01_an_endpoint_that_is_away_is_waited_for(s3_endpoint: S3Endpoint, s3_bucket: str) -> None:
     """Nobody listening, or a name that does not resolve: transient, with a hint, within bounded time."""
     with TcpProxy(s3_endpoint.url) as proxy:
         closed = proxy.url
@@ -87,7 +87,7 @@ def test_fault_1_an_endpoint_that_is_away_is_waited_for(s3_endpoint: S3Endpoint,
             assert "network" in caught.value.hint
 
 
-def test_fault_1_an_endpoint_that_never_answers_is_given_up_in_time(s3_endpoint: S3Endpoint, s3_bucket: str) -> None:
+def test_fault_01_an_endpoint_that_never_answers_is_given_up_in_time(s3_endpoint: S3Endpoint, s3_bucket: str) -> None:
     """A server that takes the request and says nothing ends in a transient error, not in a hanging upload."""
     with TcpProxy(s3_endpoint.url) as proxy:
         proxy.down = lambda _: b""
@@ -260,7 +260,7 @@ def test_parts_of_a_huge_object_stay_below_ten_thousand(s3_endpoint: S3Endpoint,
 
 
 @pytest.mark.full
-def test_fault_1_a_server_killed_while_it_takes_objects_loses_none_it_confirmed(tmp_path: Path) -> None:
+def test_fault_01_a_server_killed_while_it_takes_objects_loses_none_it_confirmed(tmp_path: Path) -> None:
     """After kill -9 of the S3 server puts turn transient, and once it is back all end in one object each."""
     server = Seaweed(tmp_path)
     try:

@@ -6,7 +6,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from edge.tag.inputs import TagInputs
+from pydicom.uid import UID_dictionary
+
+from edge.contract.syntaxes import DEFLATED_SYNTAXES
+from edge.contract.tag.inputs import TagInputs
 
 INPUTS = TagInputs(
     atriuid="7000000012.3",
@@ -28,6 +31,13 @@ HTJ2K = "1.2.840.10008.1.2.4.201"
 RLE = "1.2.840.10008.1.2.5"
 NATIVE = (IMPLICIT, EXPLICIT, BIG)
 SYNTAXES = (*NATIVE, JPEG, JPEG_2000, HTJ2K, RLE)
+#: Papyrus, MIME and XML are not what an object is encoded in on a network, nor is ST 2110 (PS3.22).
+_NO_OBJECTS = ("1.2.840.10008.1.20", "1.2.840.10008.1.2.6.", "1.2.840.10008.1.2.7.")
+EVERY_SYNTAX = tuple(
+    uid
+    for uid, (_, kind, *_) in UID_dictionary.items()
+    if kind == "Transfer Syntax" and not uid.startswith(_NO_OBJECTS) and uid not in DEFLATED_SYNTAXES
+)
 
 UNDEFINED = 0xFFFFFFFF
 LONG = ("OB", "OW", "SQ", "UN", "UT")

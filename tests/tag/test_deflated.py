@@ -12,17 +12,17 @@ from hypothesis import strategies as st
 from pydicom.data import get_testdata_file
 
 from edge.contract.deflated import (
-    DEFLATED_SYNTAXES,
     DeflateFault,
     inflated,
     inflated_size,
 )
 from edge.contract.edits import read_tagged
+from edge.contract.syntaxes import DEFLATED_SYNTAXES
+from edge.contract.tag.block import CREATOR
+from edge.contract.tag.plan import plan, plan_deflated
+from edge.contract.tag.walk import Reason
 from edge.contract.tagging import Tagging
 from edge.errors import TagFault
-from edge.tag.block import CREATOR
-from edge.tag.plan import plan, plan_deflated
-from edge.tag.walk import Reason
 from tests.tag import build
 from tests.tag.build import EXPLICIT, INPUTS, OTHER_INPUTS, Form, Shape
 from tests.tag.tools import run, tool

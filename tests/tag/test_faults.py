@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.contract.deflated import DEFLATED_SYNTAXES
 from edge.contract.edits import Edit, read_tagged, read_untagged
+from edge.contract.syntaxes import DEFLATED_SYNTAXES
+from edge.contract.tag.plan import plan, plan_edits
+from edge.contract.tag.walk import Limits, Reason
 from edge.errors import TagFault
 from edge.parse.pool import ParsePool
-from edge.tag.plan import plan, plan_edits
-from edge.tag.walk import Limits, Reason
 from tests.tag import build
 from tests.tag.build import BIG, CREATOR, EXPLICIT, IMPLICIT, INPUTS, OTHER_INPUTS, SITE_INPUTS, Form, Shape
 
@@ -217,7 +217,7 @@ def test_D5_two_gigabytes_are_planned_with_flat_memory(tmp_path: Path) -> None:
         file.truncate(file.tell() + (2 << 30))
     code = (
         "import resource, sys, json;"
-        "from edge.tag.plan import plan_edits;"
+        "from edge.contract.tag.plan import plan_edits;"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss;"
         "edits = plan_edits(sys.argv[1], int(sys.argv[2]), sys.argv[3], json.loads(sys.argv[4]));"
         "print(len(edits), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
@@ -252,10 +252,10 @@ def test_D5_planning_runs_in_a_bounded_worker(tmp_path: Path) -> None:
     pool = ParsePool(1, memory_mb=256)
     try:
         arguments = {"dataset_offset": len(meta), "transfer_syntax_uid": EXPLICIT, "inputs": INPUTS.to_json()}
-        rows = pool.call("edge.tag.plan:plan_edits", path=str(whole), **arguments)
+        rows = pool.call("edge.contract.tag.plan:plan_edits", path=str(whole), **arguments)
         assert rows == plan_edits(str(whole), len(meta), EXPLICIT, INPUTS.to_json())
         with pytest.raises(TagFault, match=Reason.TRUNCATED) as caught:
-            pool.call("edge.tag.plan:plan_edits", path=str(cut), **arguments)
+            pool.call("edge.contract.tag.plan:plan_edits", path=str(cut), **arguments)
         assert caught.value.hint
     finally:
         pool.close()

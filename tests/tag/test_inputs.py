@@ -7,9 +7,9 @@ from typing import Any
 import pydicom
 import pytest
 
+from edge.contract.tag.block import CREATOR
+from edge.contract.tag.inputs import TagInputs
 from edge.tag import dictionary
-from edge.tag.block import CREATOR
-from edge.tag.inputs import TagInputs
 from tests.tag import build
 from tests.tag.build import IMPLICIT, INPUTS, SITE_INPUTS, Shape
 from tests.tag.test_matrix import tag

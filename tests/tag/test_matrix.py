@@ -15,10 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge.contract.edits import Edit, tagged_size
+from edge.contract.tag.inputs import TagInputs
+from edge.contract.tag.plan import plan
 from edge.contract.tagging import Tagging
 from edge.tag import dictionary
-from edge.tag.inputs import TagInputs
-from edge.tag.plan import plan
 from tests.tag import build
 from tests.tag.build import CREATOR, INPUTS, OTHER_INPUTS, SITE_INPUTS, Form, Shape
 from tests.tag.tools import run, tool
@@ -175,6 +175,26 @@ def test_D5_matrix_is_read_by_dcmtk_and_dicom3tools(tmp_path: Path, count: int) 
         assert inputs.atriuid in text or inputs.atriuid.encode().hex("\\") in text, shape
         assert errors[1][:2] <= errors[0][:2], shape
         assert errors[1][2] <= errors[0][2], shape
+
+
+@pytest.mark.parametrize("syntax", build.EVERY_SYNTAX)
+def test_D5_matrix_in_every_transfer_syntax_of_the_standard(syntax: str) -> None:
+    """Each syntax that an object can have (PS3.6 Table A-1) meets thirty shapes: the same edits and no others."""
+    for case in _cases()[:30]:
+        inputs = case.pop("inputs")
+        case["syntax"] = syntax
+        check(_possible(Shape(**case)), inputs)
+
+
+@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.20", "1.2.840.113619.5.2"], ids=["Papyrus 3", "GE private"])
+def test_D5_implicit_vr_of_another_name_is_tagged_and_taken_back(syntax: str) -> None:
+    """What the index reads as implicit VR is tagged as such, byte for byte as under the standard's own name."""
+    for case in _cases()[:30]:
+        inputs = case.pop("inputs")
+        shape = _possible(Shape(**{**case, "syntax": build.IMPLICIT}))
+        meta = build.file_meta(syntax)
+        raw = meta + build.dataset(shape)
+        assert tag(raw, len(meta), syntax, inputs) == tag(raw, len(meta), build.IMPLICIT, inputs)
 
 
 def test_D5_matrix_hits_every_pair_of_shapes() -> None:

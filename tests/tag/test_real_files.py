@@ -14,13 +14,13 @@ from pydicom.data import get_testdata_files
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.filereader import _read_file_meta_info, read_preamble
 
-from edge.contract.deflated import DEFLATED_SYNTAXES
+from edge.contract.syntaxes import DEFLATED_SYNTAXES
+from edge.contract.tag.block import CREATOR
+from edge.contract.tag.inputs import TagInputs
+from edge.contract.tag.plan import plan
+from edge.contract.tag.walk import Reason
 from edge.errors import TagFault
 from edge.tag import dictionary
-from edge.tag.block import CREATOR
-from edge.tag.inputs import TagInputs
-from edge.tag.plan import plan
-from edge.tag.walk import Reason
 from tests.tag import build
 from tests.tag.build import INPUTS, OTHER_INPUTS, SITE_INPUTS
 from tests.tag.test_matrix import tag
@@ -171,6 +171,7 @@ def test_D5_dcmtk_reads_the_tag_and_the_same_pixels(tmp_path: Path, every: bool)
     assert read > 0.9 * len(chosen)
 
 
+@pytest.mark.full
 def test_D5_dciodvfy_finds_no_new_error_in_any_kind_of_object(tmp_path: Path) -> None:
     """The validator's errors on the tagged object are among those on the received one; one of each kind."""
     assert len(one_of_each()) > 30

@@ -5,6 +5,8 @@ import os
 import signal
 import socket
 import threading
+import urllib.error
+import urllib.request
 from datetime import timedelta
 from pathlib import Path
 
@@ -56,6 +58,43 @@ def send_with(edge: EdgeProcess, **changes: str) -> None:
     assert send(edge, scan(2)) == [0]
 
 
+def test_E017_standalone_with_keys_and_greengrass_with_its_token_exchange(
+    tmp_path: Path, s3_endpoint: S3Endpoint, s3_bucket: str
+) -> None:
+    """On an S3 that refuses strangers: with keys, then with what the token service gives, then with neither."""
+    anonymous = f"{s3_endpoint.url}/{s3_bucket}/anonymous"
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(urllib.request.Request(anonymous, data=b"x", method="PUT"), timeout=20)
+    passed: list[bytes] = []
+
+    def keep(data: bytes) -> bytes:
+        passed.append(data)
+        return data
+
+    with TcpProxy(s3_endpoint.url) as proxy, TokenService() as tokens:
+        proxy.up = keep
+        with running(tmp_path, **on_s3(s3_endpoint, s3_bucket, AWS_ENDPOINT_URL=proxy.url)) as edge:
+            # A role's keys count with their session token only: it is sent, and this server knows of no such session.
+            tokens.keys, tokens.session = (s3_endpoint.access_key, s3_endpoint.secret_key), "session-of-nobody"
+            tokens.expires_in = timedelta(minutes=5)  # so near the end that each request asks for new ones
+            send_with(edge, AWS_ACCESS_KEY="", AWS_SECRET_KEY="", **tokens.environment)
+            until_it_waits(edge, "does not know AWS_ACCESS_KEY")
+            assert b"x-amz-security-token: session-of-nobody" in b"".join(passed).lower()
+            tokens.session = ""
+            edge.until_states(ANNOUNCED=2)
+            assert tokens.asked > 1
+            held = {key.rsplit("/", 1)[1] for key in keys(s3_endpoint, s3_bucket)}
+            assert held == {"1.2.3.1.1.dcm", "1.2.3.1.2.dcm"}
+            secrets = ("session-of-nobody", tokens.environment["AWS_CONTAINER_AUTHORIZATION_TOKEN"], tokens.keys[1])
+            assert not [text for text in secrets if text in edge.log.read_text()]
+            edge.stop()
+            edge.settings.update(dict.fromkeys(tokens.environment, ""), AWS_EC2_METADATA_DISABLED="true")
+            edge.start()
+            assert send(edge, scan(3)) == [0]
+            edge.until(lambda: any("or start Greengrass" in e["hint"] for e in edge.events("stage.waiting")), "why")
+            edge.until_states(ANNOUNCED=2, TAGGED=1)
+
+
 def test_fault_01_D6_expired_credentials_are_waited_for_and_renewed_without_a_restart(
     tmp_path: Path, s3_endpoint: S3Endpoint, s3_bucket: str
 ) -> None:
@@ -97,6 +136,24 @@ def test_fault_01_D6_a_bucket_that_is_missing_is_waited_for_until_it_is_made(
         until_it_waits(edge, f"bucket {name} does not exist")
         s3_endpoint.client().create_bucket(Bucket=name)
         edge.until_states(ANNOUNCED=2)
+
+
+def test_D6_E011_I3_bytes_that_change_on_the_way_up_are_refused_by_the_server_and_seen(
+    tmp_path: Path, s3_endpoint: S3Endpoint, s3_bucket: str
+) -> None:
+    """A proxy flips bytes of each object: S3 refuses, the log says it, the scan stays; clean again, it goes up."""
+    pixels = bytes([2]) * 64
+    with TcpProxy(s3_endpoint.url) as proxy:
+        proxy.up = lambda data: data.replace(pixels, b"\xff" + pixels[1:], 1)
+        with running(tmp_path, **on_s3(s3_endpoint, s3_bucket, AWS_ENDPOINT_URL=proxy.url)) as edge:
+            assert send(edge, scan(2)) == [0]
+            edge.until(lambda: any("BadDigest" in e["text"] for e in edge.events("stage.waiting")), "it is seen")
+            assert any("changed on the way" in e["hint"] for e in edge.events("stage.waiting"))
+            assert keys(s3_endpoint, s3_bucket) == []
+            assert len(list((tmp_path / "spool/in").rglob("*.dcm"))) == 1
+            proxy.up = lambda data: data
+            edge.until_states(ANNOUNCED=1)
+            assert len(keys(s3_endpoint, s3_bucket)) == 1
 
 
 def test_D6_over_a_slow_link_everything_arrives_and_receiving_does_not_wait(

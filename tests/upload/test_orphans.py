@@ -26,6 +26,7 @@ def open_keys(endpoint: S3Endpoint, bucket: str) -> list[str]:
     return sorted(u["Key"] for u in endpoint.client().list_multipart_uploads(Bucket=bucket).get("Uploads", ()))
 
 
+@pytest.mark.full
 def test_D6_orphans_under_our_own_prefixes_are_aborted_and_no_other(
     line: Line, s3_endpoint: S3Endpoint, s3_bucket: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -133,3 +133,25 @@ def test_D4_a_parked_instance_that_cannot_be_copied_holds_nobody(line: Line, sto
     line.add(3)
     run(stage, clock, 2)
     assert line.journal.counts()[State.UPLOADED] == 1
+
+
+@pytest.mark.parametrize("denied", [False, True])
+def test_D4_a_backlog_that_never_ends_keeps_no_parked_instance_on_one_disk(
+    line: Line, store: Told, *, denied: bool
+) -> None:
+    """With always more to upload parked ones are copied now and then; a right missing for them holds up none."""
+    parked = line.add(1)
+    line.journal.record_parked(parked, "odd", "look at it")
+    clock = Clock()
+    if denied:
+        store.fault = lambda key: StoreDenied("denied", hint="give the right") if key.startswith("parked/") else None
+    stage = line.upload(store, threads=1, monotonic=clock)
+    for n in range(2, 6):
+        line.add_many([(10 * n + m, "1.2.3") for m in range(20)])  # more than one step takes
+        assert stage.step()
+        assert line.states()["TAGGED"]
+        clock.now += 5
+    assert line.states()["UPLOADED"]
+    copied = [key for key in store.tried if key.startswith("parked/")]
+    assert len(copied) == (2 if denied else 1)  # in four steps of five seconds: looked at twice
+    assert (line.journal.instance(parked).parked_stored is None) is denied

@@ -9,19 +9,22 @@ from typing import Any, Self
 
 
 class TokenService:
-    """Answers what ``credentials`` gives; a time of expiry in the past is stale, None is an error 500."""
+    """Answers ``keys`` to whoever shows the token of authorization; stale after its expiry, None is an error 500."""
 
     def __init__(self) -> None:
         self.keys: tuple[str, str] | None = None
         self.expires_in = timedelta(hours=1)
+        self.session = ""  # the session token of a role, which Greengrass gives with the keys
         self.asked = 0
         service = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 service.asked += 1
-                body = b"" if service.keys is None else json.dumps(service.answer(*service.keys)).encode()
-                self.send_response(200 if body else 500)
+                allowed = self.headers.get("Authorization") == service.environment["AWS_CONTAINER_AUTHORIZATION_TOKEN"]
+                known = service.keys if allowed else None
+                body = b"" if known is None else json.dumps(service.answer(*known)).encode()
+                self.send_response(200 if body else 500 if allowed else 403)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
@@ -38,7 +41,7 @@ class TokenService:
     def answer(self, access: str, secret: str) -> dict[str, str]:
         """What the service says of one pair of keys."""
         until = f"{datetime.now(UTC) + self.expires_in:%Y-%m-%dT%H:%M:%SZ}"
-        return {"AccessKeyId": access, "SecretAccessKey": secret, "Token": "", "Expiration": until}
+        return {"AccessKeyId": access, "SecretAccessKey": secret, "Token": self.session, "Expiration": until}
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()

@@ -1,0 +1,1 @@
+"""How the wings get to where they run; no product logic. ``python -m deploy.app`` writes the cloud's templates."""

@@ -1,0 +1,1 @@
+"""Constructs, one a noun, that the stacks are put together from."""

@@ -1,0 +1,349 @@
+BEGIN TRANSACTION;
+CREATE TABLE ahliimageset (
+	id INTEGER NOT NULL, 
+	seriesinstanceuid TEXT, 
+	imagesetid TEXT NOT NULL, 
+	datastoreid TEXT NOT NULL, 
+	version BIGINT, 
+	isprimary BOOLEAN, 
+	ahlijob_id INTEGER, 
+	insertedat DATETIME NOT NULL, 
+	CONSTRAINT pk_ahliimageset PRIMARY KEY (id), 
+	CONSTRAINT fk_ahliimageset_ahlijob_id FOREIGN KEY(ahlijob_id) REFERENCES ahlijob (id), 
+	CONSTRAINT uq_ahliimageset_datastoreid_imagesetid UNIQUE (datastoreid, imagesetid)
+);
+INSERT INTO "ahliimageset" VALUES(1,'1.2.826.0.1.3680043.10.1234.1.1','aa','dddddddddddddddddddddddddddddddd',1,1,NULL,'2026-03-01 10:00:03.000000');
+CREATE TABLE ahlijob (
+	id INTEGER NOT NULL, 
+	jobid TEXT NOT NULL, 
+	ahlijobid TEXT, 
+	datastoreid TEXT, 
+	studyinstanceuid TEXT NOT NULL, 
+	seriesinstanceuid TEXT NOT NULL, 
+	status SMALLINT NOT NULL, 
+	importlocation TEXT NOT NULL, 
+	resultlocation TEXT NOT NULL, 
+	submittedat DATETIME, 
+	endedat DATETIME, 
+	insertedat DATETIME NOT NULL, 
+	CONSTRAINT pk_ahlijob PRIMARY KEY (id), 
+	CONSTRAINT uq_ahlijob_jobid_studyinstanceuid_seriesinstanceuid UNIQUE (jobid, studyinstanceuid, seriesinstanceuid)
+);
+INSERT INTO "ahlijob" VALUES(1,'00000001-0000-4000-8000-000000000001','j1','dddddddddddddddddddddddddddddddd','1.2.826.0.1.3680043.10.1234.1','1.2.826.0.1.3680043.10.1234.1.1',3,'s3://bucket/north/00000001-0000-4000-8000-000000000001/1.2.826.0.1.3680043.10.1234.1/1.2.826.0.1.3680043.10.1234.1.1/','s3://bucket/results/north/00000001-0000-4000-8000-000000000001/1.2.826.0.1.3680043.10.1234.1/1.2.826.0.1.3680043.10.1234.1.1/','2026-03-01 10:00:03.000000','2026-03-01 10:00:03.000000','2026-03-01 10:00:03.000000');
+INSERT INTO "ahlijob" VALUES(2,'00000001-0000-4000-8000-000000000001','j2','dddddddddddddddddddddddddddddddd','1.2.826.0.1.3680043.10.1234.1','1.2.826.0.1.3680043.10.1234.1.2',2,'s3://bucket/north/00000001-0000-4000-8000-000000000001/1.2.826.0.1.3680043.10.1234.1/1.2.826.0.1.3680043.10.1234.1.2/','s3://bucket/results/north/00000001-0000-4000-8000-000000000001/1.2.826.0.1.3680043.10.1234.1/1.2.826.0.1.3680043.10.1234.1.2/','2026-03-01 10:00:03.000000',NULL,'2026-03-01 10:00:03.000000');
+INSERT INTO "ahlijob" VALUES(3,'00000003-0000-4000-8000-000000000003',NULL,'dddddddddddddddddddddddddddddddd','1.2.826.0.1.3680043.10.1234.1','1.2.826.0.1.3680043.10.1234.1.1',1,'s3://bucket/north/00000003-0000-4000-8000-000000000003/1.2.826.0.1.3680043.10.1234.1/1.2.826.0.1.3680043.10.1234.1.1/','s3://bucket/results/north/00000003-0000-4000-8000-000000000003/1.2.826.0.1.3680043.10.1234.1/1.2.826.0.1.3680043.10.1234.1.1/',NULL,NULL,'2026-03-01 10:00:11.000000');
+INSERT INTO "ahlijob" VALUES(4,'00000005-0000-4000-8000-000000000005',NULL,NULL,'1.2.826.0.1.3680043.10.1234.2','1.2.826.0.1.3680043.10.1234.2.1',1,'s3://bucket/south/00000005-0000-4000-8000-000000000005/1.2.826.0.1.3680043.10.1234.2/1.2.826.0.1.3680043.10.1234.2.1/','s3://bucket/results/south/00000005-0000-4000-8000-000000000005/1.2.826.0.1.3680043.10.1234.2/1.2.826.0.1.3680043.10.1234.2.1/',NULL,NULL,'2026-03-01 10:00:19.000000');
+INSERT INTO "ahlijob" VALUES(5,'00000006-0000-4000-8000-000000000006',NULL,NULL,'1.2.826.0.1.3680043.10.1234.3','1.2.826.0.1.3680043.10.1234.3.1',1,'s3://bucket/north/00000006-0000-4000-8000-000000000006/1.2.826.0.1.3680043.10.1234.3/1.2.826.0.1.3680043.10.1234.3.1/','s3://bucket/results/north/00000006-0000-4000-8000-000000000006/1.2.826.0.1.3680043.10.1234.3/1.2.826.0.1.3680043.10.1234.3.1/',NULL,NULL,'2026-03-01 10:00:23.000000');
+CREATE TABLE alembic_version (
+	version_num VARCHAR(32) NOT NULL, 
+	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
+);
+INSERT INTO "alembic_version" VALUES('0001');
+CREATE TABLE edcpipeline (
+	id INTEGER NOT NULL, 
+	code TEXT NOT NULL, 
+	label TEXT NOT NULL, 
+	ddfiles TEXT, 
+	CONSTRAINT pk_edcpipeline PRIMARY KEY (id), 
+	CONSTRAINT uq_edcpipeline_code UNIQUE (code)
+);
+INSERT INTO "edcpipeline" VALUES(1,'edge','Received by edges',NULL);
+CREATE TABLE edcpipelinefile (
+	id BIGINT NOT NULL, 
+	edcpipelineid INTEGER NOT NULL, 
+	subjecteventcrffileid BIGINT, 
+	file_name TEXT NOT NULL, 
+	status TEXT NOT NULL, 
+	has_error BOOLEAN DEFAULT 0 NOT NULL, 
+	ts_create DATETIME NOT NULL, 
+	CONSTRAINT pk_edcpipelinefile PRIMARY KEY (id), 
+	CONSTRAINT fk_edcpipelinefile_edcpipelineid FOREIGN KEY(edcpipelineid) REFERENCES edcpipeline (id)
+);
+INSERT INTO "edcpipelinefile" VALUES(1000000001,1,NULL,'north/1.2.826.0.1.3680043.10.1234.1','Completed',0,'2026-03-01 09:30:00.000000');
+INSERT INTO "edcpipelinefile" VALUES(7000000002,1,NULL,'south/1.2.826.0.1.3680043.10.1234.2','Completed',1,'2026-03-01 09:30:00.000000');
+INSERT INTO "edcpipelinefile" VALUES(1000000003,1,NULL,'north/1.2.826.0.1.3680043.10.1234.3','Completed',0,'2026-03-01 09:30:00.000000');
+INSERT INTO "edcpipelinefile" VALUES(1000000004,1,NULL,'north/1.2.826.0.1.3680043.10.1234.4','Completed',0,'2026-03-01 09:30:00.000000');
+CREATE TABLE edcpipelinefiledicom (
+	id INTEGER NOT NULL, 
+	edcpipelinefileid BIGINT NOT NULL, 
+	atriuid TEXT NOT NULL, 
+	studyuid TEXT NOT NULL, 
+	serieuid TEXT NOT NULL, 
+	serienum BIGINT, 
+	number_of_instances BIGINT DEFAULT '0' NOT NULL, 
+	CONSTRAINT pk_edcpipelinefiledicom PRIMARY KEY (id), 
+	CONSTRAINT fk_edcpipelinefiledicom_edcpipelinefileid FOREIGN KEY(edcpipelinefileid) REFERENCES edcpipelinefile (id), 
+	CONSTRAINT uq_edcpipelinefiledicom_atriuid UNIQUE (atriuid), 
+	CONSTRAINT uq_edcpipelinefiledicom_edcpipelinefileid_studyuid_serieuid UNIQUE (edcpipelinefileid, studyuid, serieuid)
+);
+INSERT INTO "edcpipelinefiledicom" VALUES(1,1000000001,'1000000001.1','1.2.826.0.1.3680043.10.1234.1','1.2.826.0.1.3680043.10.1234.1.1',1,4);
+INSERT INTO "edcpipelinefiledicom" VALUES(2,1000000001,'1000000001.2','1.2.826.0.1.3680043.10.1234.1','1.2.826.0.1.3680043.10.1234.1.2',2,2);
+INSERT INTO "edcpipelinefiledicom" VALUES(3,7000000002,'7000000002.1','1.2.826.0.1.3680043.10.1234.2','1.2.826.0.1.3680043.10.1234.2.1',1,2);
+INSERT INTO "edcpipelinefiledicom" VALUES(4,1000000003,'1000000003.1','1.2.826.0.1.3680043.10.1234.3','1.2.826.0.1.3680043.10.1234.3.1',NULL,1);
+INSERT INTO "edcpipelinefiledicom" VALUES(5,1000000004,'1000000004.1','1.2.826.0.1.3680043.10.1234.4','1.2.826.0.1.3680043.10.1234.4.1',1,2);
+CREATE TABLE edge (
+	id INTEGER NOT NULL, 
+	edgeid TEXT NOT NULL, 
+	edgenumber BIGINT, 
+	site TEXT, 
+	lastseen DATETIME, 
+	statusat DATETIME, 
+	status JSON, 
+	CONSTRAINT pk_edge PRIMARY KEY (id), 
+	CONSTRAINT uq_edge_edgeid UNIQUE (edgeid), 
+	CONSTRAINT uq_edge_edgenumber UNIQUE (edgenumber)
+);
+INSERT INTO "edge" VALUES(1,'north',1,'North','2026-03-01 09:30:00.000000','2026-03-01 09:30:00.000000','{"Counts": {"RECEIVED": 2}}');
+INSERT INTO "edge" VALUES(2,'spare',2,NULL,NULL,NULL,NULL);
+INSERT INTO "edge" VALUES(3,'south',7,'South','2026-03-01 09:30:00.000000',NULL,NULL);
+CREATE TABLE edgenumber (
+	edgenumber BIGINT NOT NULL, 
+	edgeid TEXT NOT NULL, 
+	registered BOOLEAN DEFAULT 0 NOT NULL, 
+	givenat DATETIME NOT NULL, 
+	CONSTRAINT pk_edgenumber PRIMARY KEY (edgenumber)
+);
+INSERT INTO "edgenumber" VALUES(1,'north',1,'2026-03-01 10:00:00.000000');
+INSERT INTO "edgenumber" VALUES(2,'spare',1,'2026-03-01 10:00:00.000000');
+INSERT INTO "edgenumber" VALUES(7,'south',0,'2026-03-01 10:00:15.000000');
+CREATE TABLE generation (
+	id INTEGER NOT NULL, 
+	jobid TEXT NOT NULL, 
+	edgeid TEXT NOT NULL, 
+	studyinstanceuid TEXT NOT NULL, 
+	state TEXT NOT NULL, 
+	fileid BIGINT, 
+	openedat DATETIME, 
+	closedat DATETIME, 
+	closereason TEXT, 
+	objectcount BIGINT, 
+	parkedcount BIGINT, 
+	indexedcount BIGINT DEFAULT '0' NOT NULL, 
+	conflictcount BIGINT DEFAULT '0' NOT NULL, 
+	bytes BIGINT, 
+	manifestbucket TEXT, 
+	manifestkey TEXT, 
+	manifestversionid TEXT, 
+	manifestsha256 TEXT, 
+	datastoreid TEXT, 
+	reason TEXT, 
+	hint TEXT, 
+	attempts BIGINT DEFAULT '0' NOT NULL, 
+	verifiedat DATETIME, 
+	insertedat DATETIME NOT NULL, 
+	CONSTRAINT pk_generation PRIMARY KEY (id), 
+	CONSTRAINT uq_generation_jobid UNIQUE (jobid)
+);
+INSERT INTO "generation" VALUES(1,'00000001-0000-4000-8000-000000000001','north','1.2.826.0.1.3680043.10.1234.1','VERIFIED',1000000001,'2026-03-01 09:30:00.000000','2026-03-01 09:32:00.000000','quiet',5,0,5,0,940,'bucket','manifests/north/00000001-0000-4000-8000-000000000001.json','747b001849a44176a397d36e745d748f','a4e6088eff3a1ea18ba5453e805ecd2faf6aee95ea30b5d44bb1536213d2e865','dddddddddddddddddddddddddddddddd',NULL,NULL,0,'2026-03-01 10:00:03.000000','2026-03-01 10:00:01.000000');
+INSERT INTO "generation" VALUES(2,'00000002-0000-4000-8000-000000000002','north','1.2.826.0.1.3680043.10.1234.1','CONFLICT',1000000001,'2026-03-01 09:30:00.000000','2026-03-01 09:32:00.000000','quiet',2,0,1,1,337,'bucket','manifests/north/00000002-0000-4000-8000-000000000002.json','1e4ae033b2794920949ec5cf7af30ace','80f3cffe7d3a1c26b485d9305d1edd59afc9ed21ee253b461eabc2dcd1609ea3','dddddddddddddddddddddddddddddddd','Instances in conflict with one of the same SOPInstanceUID that came first: 1. They are held, and their series (1) not imported from this generation.','compare the two and decide which one is right; nothing was overwritten',0,'2026-03-01 10:00:07.000000','2026-03-01 10:00:05.000000');
+INSERT INTO "generation" VALUES(3,'00000003-0000-4000-8000-000000000003','north','1.2.826.0.1.3680043.10.1234.1','VERIFIED',1000000001,'2026-03-01 09:30:00.000000','2026-03-01 09:32:00.000000','quiet',2,0,2,0,376,'bucket','manifests/north/00000003-0000-4000-8000-000000000003.json','72bd6ce578e9414f9663ce36b44aa695','6ebf66447aabec29d1225b384248c9c932c705d68e776164ca2e87e8060cb18e','dddddddddddddddddddddddddddddddd',NULL,NULL,0,'2026-03-01 10:00:11.000000','2026-03-01 10:00:09.000000');
+INSERT INTO "generation" VALUES(4,'00000004-0000-4000-8000-000000000004','south','1.2.826.0.1.3680043.10.1234.1','CONFLICT',7000000001,'2026-03-01 09:30:00.000000','2026-03-01 09:32:00.000000','quiet',2,0,0,2,376,'bucket','manifests/south/00000004-0000-4000-8000-000000000004.json','736f734eb0ec4001beec93285d26355f','ca16266c8ac4b42cd31ad34a664a0cb62081ce77865fe141e3c6382a55045f1e',NULL,'this study already carries FileID 1000000001; this generation carries 7000000001. The first one stays, this one is held and not imported','compare the two and decide which one is right; nothing was overwritten',0,'2026-03-01 10:00:15.000000','2026-03-01 10:00:13.000000');
+INSERT INTO "generation" VALUES(5,'00000005-0000-4000-8000-000000000005','south','1.2.826.0.1.3680043.10.1234.2','VERIFIED',7000000002,'2026-03-01 09:30:00.000000','2026-03-01 09:32:00.000000','quiet',2,0,2,0,376,'bucket','manifests/south/00000005-0000-4000-8000-000000000005.json','ad35c72452274478bf1d4e08de73aa47','3635b0cb64abea09ebbdac8300faf872084bdbd6f5e748c2c602ea3b34d9f888',NULL,NULL,NULL,0,'2026-03-01 10:00:19.000000','2026-03-01 10:00:17.000000');
+INSERT INTO "generation" VALUES(6,'00000006-0000-4000-8000-000000000006','north','1.2.826.0.1.3680043.10.1234.3','VERIFIED',1000000003,'2026-03-01 09:30:00.000000','2026-03-01 09:32:00.000000','quiet',1,0,1,0,188,'bucket','manifests/north/00000006-0000-4000-8000-000000000006.json','afca77bc4ed448c7b88e8cd91484ce4c','3ccaf80496f97a9e5d47e666fd7789fb90f1014b9ca3d0f11e9756d455458752',NULL,NULL,NULL,0,'2026-03-01 10:00:23.000000','2026-03-01 10:00:21.000000');
+INSERT INTO "generation" VALUES(7,'00000007-0000-4000-8000-000000000007','north','1.2.826.0.1.3680043.10.1234.4','DELETED',1000000004,'2026-03-01 09:30:00.000000','2026-03-01 09:32:00.000000','quiet',2,0,2,0,376,'bucket','manifests/north/00000007-0000-4000-8000-000000000007.json','9c39f2ab08f64bf69027562ad5a2a1a7','d1bfebf4b3a38abe1d6cd7d5df1f10c0b77d57db8f8dd814e71b87f3531b94d5',NULL,'the study was deleted from the index by an operator',NULL,0,'2026-03-01 10:00:27.000000','2026-03-01 10:00:25.000000');
+INSERT INTO "generation" VALUES(8,'00000008-0000-4000-8000-000000000008','north','1.2.826.0.1.3680043.10.1234.5','INCOMING',NULL,'2026-03-01 09:30:00.000000',NULL,NULL,NULL,NULL,0,0,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,0,NULL,'2026-03-01 10:00:29.000000');
+INSERT INTO "generation" VALUES(9,'00000009-0000-4000-8000-000000000009','north','1.2.826.0.1.3680043.10.1234.6','ANNOUNCED',NULL,NULL,NULL,NULL,NULL,NULL,0,0,NULL,NULL,NULL,NULL,NULL,NULL,'1 of 2 announced objects are not in the store as announced; the first: north/00000009-0000-4000-8000-000000000009/1.2.826.0.1.3680043.10.1234.6/1.2.826.0.1.3680043.10.1234.6.1/1.2.826.0.1.3680043.10.1234.6.1.1.dcm is missing','the edge keeps its copies until they are verified; see what removed or replaced the objects',1,NULL,'2026-03-01 10:00:31.000000');
+CREATE TABLE ingesterror (
+	id INTEGER NOT NULL, 
+	fingerprint TEXT NOT NULL, 
+	edgeid TEXT, 
+	jobid TEXT, 
+	messageid TEXT, 
+	reason TEXT NOT NULL, 
+	hint TEXT NOT NULL, 
+	seen BIGINT DEFAULT '0' NOT NULL, 
+	firstat DATETIME NOT NULL, 
+	lastat DATETIME NOT NULL, 
+	resolvedat DATETIME, 
+	CONSTRAINT pk_ingesterror PRIMARY KEY (id), 
+	CONSTRAINT uq_ingesterror_fingerprint UNIQUE (fingerprint)
+);
+INSERT INTO "ingesterror" VALUES(1,'9252791cc2619f24700ad6de2c7e2048a67485a8a571a8726451efd7b5226d65','north','0000000a-0000-4000-8000-00000000000a','c5d09ef1-7827-457e-8bb9-af6b273818e0','the body is missing or has wrong: Size','see which software sent it; the message waits in the dead-letter queue',1,'2026-03-01 10:00:33.000000','2026-03-01 10:00:33.000000',NULL);
+CREATE TABLE instance (
+	id INTEGER NOT NULL, 
+	series_id INTEGER NOT NULL, 
+	sopinstanceuid TEXT NOT NULL, 
+	sopclassuid TEXT, 
+	instancecreationdate TEXT, 
+	instancecreationtime TEXT, 
+	imagetype TEXT, 
+	instancenumber BIGINT, 
+	imageorientationpatient TEXT, 
+	imagepositionpatient TEXT, 
+	acquisitiondate TEXT, 
+	acquisitiontime TEXT, 
+	contentdate TEXT, 
+	anatomicregionsequence JSON, 
+	acquisitionnumber BIGINT, 
+	patientorientation TEXT, 
+	imagecomments TEXT, 
+	presentationlutshape TEXT, 
+	samplesperpixel BIGINT, 
+	photometricinterpretation TEXT, 
+	rows BIGINT, 
+	columns BIGINT, 
+	bitsallocated BIGINT, 
+	highbit BIGINT, 
+	pixelrepresentation BIGINT, 
+	rescaleintercept DOUBLE, 
+	rescaleslope DOUBLE, 
+	transfersyntaxuid TEXT NOT NULL, 
+	size BIGINT NOT NULL, 
+	sha256 TEXT NOT NULL, 
+	receivedsize BIGINT NOT NULL, 
+	receivedsha256 TEXT NOT NULL, 
+	callingaetitle TEXT, 
+	calledaetitle TEXT, 
+	associationid TEXT, 
+	receivedat DATETIME NOT NULL, 
+	has_error BOOLEAN DEFAULT 0 NOT NULL, 
+	error TEXT, 
+	insertedat DATETIME NOT NULL, 
+	CONSTRAINT pk_instance PRIMARY KEY (id), 
+	CONSTRAINT fk_instance_series_id FOREIGN KEY(series_id) REFERENCES series (id), 
+	CONSTRAINT uq_instance_sopinstanceuid UNIQUE (sopinstanceuid)
+);
+INSERT INTO "instance" VALUES(1,1,'1.2.826.0.1.3680043.10.1234.1.1.1','1.2.840.10008.5.1.4.1.1.2',NULL,NULL,'ORIGINAL\PRIMARY',1,NULL,'1\2\3',NULL,NULL,NULL,'[{"00080104": {"Value": ["Phantom"], "vr": "LO"}}]',NULL,NULL,NULL,NULL,NULL,NULL,64,64,NULL,NULL,NULL,NULL,1.5,'1.2.840.10008.1.2.1',188,'5e678a53b36731b8aff8edbf88ed6191ea9ad34920438b7a7bc82025ed8cf3cd',44,'419c8188b6a1304c4235b2a2df86cc10ab94c94a691084e70818c8d282783943','CLIENT_AE','EDGE_AE','a1','2026-03-01 09:30:00.000000',0,NULL,'2026-03-01 10:00:03.000000');
+INSERT INTO "instance" VALUES(2,1,'1.2.826.0.1.3680043.10.1234.1.1.2','1.2.840.10008.5.1.4.1.1.2',NULL,NULL,'ORIGINAL\PRIMARY',1,NULL,'1\2\3',NULL,NULL,NULL,'[{"00080104": {"Value": ["Phantom"], "vr": "LO"}}]',NULL,NULL,NULL,NULL,NULL,NULL,64,64,NULL,NULL,NULL,NULL,1.5,'1.2.840.10008.1.2.1',188,'b18ce1ece748bd19737fde4b02d10f1ec835f983964a70d41d025a8b60827663',44,'7ffa1c8ed636000b97f6f233c53bd5d12678dbfcdd7ee038352bbee6e437ffcd','CLIENT_AE','EDGE_AE','a1','2026-03-01 09:30:00.000000',0,NULL,'2026-03-01 10:00:03.000000');
+INSERT INTO "instance" VALUES(3,1,'1.2.826.0.1.3680043.10.1234.1.1.3','1.2.840.10008.5.1.4.1.1.2',NULL,NULL,'ORIGINAL\PRIMARY',1,NULL,'1\2\3',NULL,NULL,NULL,'[{"00080104": {"Value": ["Phantom"], "vr": "LO"}}]',NULL,NULL,NULL,NULL,NULL,NULL,64,64,NULL,NULL,NULL,NULL,1.5,'1.2.840.10008.1.2.1',188,'76c86df66647a75b285c9ab954151d667f93790bc436b9f001ff45440ddee3bc',44,'5cd858ad87c419c244ab8c2a6acd549d41643ba9ac451a8749956bd7b1ee64c7','CLIENT_AE','EDGE_AE','a1','2026-03-01 09:30:00.000000',0,NULL,'2026-03-01 10:00:03.000000');
+INSERT INTO "instance" VALUES(4,2,'1.2.826.0.1.3680043.10.1234.1.2.1','1.2.840.10008.5.1.4.1.1.2',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,64,64,NULL,NULL,NULL,NULL,NULL,'1.2.840.10008.1.2.1',188,'c87d27825d984b6227ddf9a4395b7e646c5f82306cbe0f6004c4b5170c2ed59e',44,'3b76866e54ca1639f38cc5e9fc3521288d03e4dbd1aab7e081c192c733c3c1eb','CLIENT_AE','EDGE_AE','a1','2026-03-01 09:30:00.000000',0,NULL,'2026-03-01 10:00:03.000000');
+INSERT INTO "instance" VALUES(5,2,'1.2.826.0.1.3680043.10.1234.1.2.2','1.2.840.10008.5.1.4.1.1.2',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,64,64,NULL,NULL,NULL,NULL,NULL,'1.2.840.10008.1.2.1',188,'40e9a67bcf6f47571de35de1bd71230c1ecf806a7b16c9e248b20b76c5917d55',44,'308e27d5f67372aa9076a325bea958395472fe74a11c17b6ff40704d76190b4e','CLIENT_AE','EDGE_AE','a1','2026-03-01 09:30:00.000000',0,NULL,'2026-03-01 10:00:03.000000');
+INSERT INTO "instance" VALUES(6,1,'1.2.826.0.1.3680043.10.1234.1.1.4','1.2.840.10008.5.1.4.1.1.2',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,64,64,NULL,NULL,NULL,NULL,NULL,'1.2.840.10008.1.2.1',188,'b7a5add7f8822645967190fa21b3b1308abd1fac42fd9823b177e11bde1f7cf2',44,'fc191cf1908805f0182c609490cb53f2c71c2328e567c7ffe918d186cd837312','CLIENT_AE','EDGE_AE','a1','2026-03-01 09:30:00.000000',0,NULL,'2026-03-01 10:00:07.000000');
+INSERT INTO "instance" VALUES(7,3,'1.2.826.0.1.3680043.10.1234.2.1.1','1.2.840.10008.5.1.4.1.1.2',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,64,64,NULL,NULL,NULL,NULL,NULL,'1.2.840.10008.1.2.1',188,'18bfe011cfed8d4cbe3ff9218407020b42211147e52d1768658d4a4160f6c042',44,'e87a83ad20c3e28e6d821a27acd64809ea42f069ae1c700e91622314c412f76e','CLIENT_AE','EDGE_AE','a1','2026-03-01 09:30:00.000000',1,'deflated dataset damaged','2026-03-01 10:00:19.000000');
+INSERT INTO "instance" VALUES(8,3,'1.2.826.0.1.3680043.10.1234.2.1.2','1.2.840.10008.5.1.4.1.1.2',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,64,64,NULL,NULL,NULL,NULL,NULL,'1.2.840.10008.1.2.1',188,'02388eb12b8255efdd697a071f1e9c548be77f2f2c54edf4208fe59fb0067a2a',44,'3b5c976550d70bb9a570eb2162dacc5c94b046d69196895f77881e68d9add397','CLIENT_AE','EDGE_AE','a1','2026-03-01 09:30:00.000000',1,'deflated dataset damaged','2026-03-01 10:00:19.000000');
+INSERT INTO "instance" VALUES(9,4,'1.2.826.0.1.3680043.10.1234.3.1.1','1.2.840.10008.5.1.4.1.1.2',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'x
+y',NULL,NULL,NULL,64,64,NULL,NULL,NULL,NULL,NULL,'1.2.840.10008.1.2.1',188,'bbe34a4a3c9e30596b4774963f289e3fc96cebedebf605bb9e47200ff38c73cc',44,'50877f3550b675fc3b5ce0bea3c29bb6eddf295ec7752311bb34d0079cebd9b6','CLIENT_AE','EDGE_AE','a1','2026-03-01 09:30:00.000000',0,NULL,'2026-03-01 10:00:23.000000');
+CREATE TABLE instanceconflict (
+	id INTEGER NOT NULL, 
+	jobid TEXT NOT NULL, 
+	edgeid TEXT NOT NULL, 
+	studyinstanceuid TEXT NOT NULL, 
+	seriesinstanceuid TEXT NOT NULL, 
+	sopinstanceuid TEXT NOT NULL, 
+	atriuid TEXT NOT NULL, 
+	bucket TEXT NOT NULL, 
+	"key" TEXT NOT NULL, 
+	versionid TEXT, 
+	receivedsha256 TEXT NOT NULL, 
+	reason TEXT NOT NULL, 
+	insertedat DATETIME NOT NULL, 
+	CONSTRAINT pk_instanceconflict PRIMARY KEY (id), 
+	CONSTRAINT uq_instanceconflict_jobid_sopinstanceuid UNIQUE (jobid, sopinstanceuid)
+);
+INSERT INTO "instanceconflict" VALUES(1,'00000002-0000-4000-8000-000000000002','north','1.2.826.0.1.3680043.10.1234.1','1.2.826.0.1.3680043.10.1234.1.1','1.2.826.0.1.3680043.10.1234.1.1.1','1000000001.1','bucket','north/00000002-0000-4000-8000-000000000002/1.2.826.0.1.3680043.10.1234.1/1.2.826.0.1.3680043.10.1234.1.1/1.2.826.0.1.3680043.10.1234.1.1.1.dcm','be23e94a7c3947d884d3e742b4c396ce','d9298a10d1b0735837dc4bd85dac641b0f3cef27a47e5d53a54f2f3f5b2fcffa','another instance with the same SOPInstanceUID and other content came first; it stays','2026-03-01 10:00:07.000000');
+INSERT INTO "instanceconflict" VALUES(2,'00000004-0000-4000-8000-000000000004','south','1.2.826.0.1.3680043.10.1234.1','1.2.826.0.1.3680043.10.1234.1.1','1.2.826.0.1.3680043.10.1234.1.1.1','7000000001.1','bucket','south/00000004-0000-4000-8000-000000000004/1.2.826.0.1.3680043.10.1234.1/1.2.826.0.1.3680043.10.1234.1.1/1.2.826.0.1.3680043.10.1234.1.1.1.dcm','0cf68b4d09714de4b2dba15f50148c42','419c8188b6a1304c4235b2a2df86cc10ab94c94a691084e70818c8d282783943','this study already carries FileID 1000000001; this generation carries 7000000001. The first one stays, this one is held and not imported','2026-03-01 10:00:15.000000');
+INSERT INTO "instanceconflict" VALUES(3,'00000004-0000-4000-8000-000000000004','south','1.2.826.0.1.3680043.10.1234.1','1.2.826.0.1.3680043.10.1234.1.1','1.2.826.0.1.3680043.10.1234.1.1.2','7000000001.1','bucket','south/00000004-0000-4000-8000-000000000004/1.2.826.0.1.3680043.10.1234.1/1.2.826.0.1.3680043.10.1234.1.1/1.2.826.0.1.3680043.10.1234.1.1.2.dcm','b6290f8506d24869adeddb62cfab7294','7ffa1c8ed636000b97f6f233c53bd5d12678dbfcdd7ee038352bbee6e437ffcd','this study already carries FileID 1000000001; this generation carries 7000000001. The first one stays, this one is held and not imported','2026-03-01 10:00:15.000000');
+CREATE TABLE instancelocation (
+	id INTEGER NOT NULL, 
+	instance_id INTEGER NOT NULL, 
+	jobid TEXT NOT NULL, 
+	bucket TEXT NOT NULL, 
+	region TEXT NOT NULL, 
+	"key" TEXT NOT NULL, 
+	versionid TEXT, 
+	crc64nvme TEXT NOT NULL, 
+	CONSTRAINT pk_instancelocation PRIMARY KEY (id), 
+	CONSTRAINT fk_instancelocation_instance_id FOREIGN KEY(instance_id) REFERENCES instance (id), 
+	CONSTRAINT uq_instancelocation_bucket_key UNIQUE (bucket, "key")
+);
+INSERT INTO "instancelocation" VALUES(1,1,'00000001-0000-4000-8000-000000000001','bucket','eu-west-1','north/00000001-0000-4000-8000-000000000001/1.2.826.0.1.3680043.10.1234.1/1.2.826.0.1.3680043.10.1234.1.1/1.2.826.0.1.3680043.10.1234.1.1.1.dcm','87c2c3c197c84b01a232d49bd3357da1','lky8n3SQ3Sw=');
+INSERT INTO "instancelocation" VALUES(2,2,'00000001-0000-4000-8000-000000000001','bucket','eu-west-1','north/00000001-0000-4000-8000-000000000001/1.2.826.0.1.3680043.10.1234.1/1.2.826.0.1.3680043.10.1234.1.1/1.2.826.0.1.3680043.10.1234.1.1.2.dcm','cafc058ed5b840e0abb09e798f89e9e4','F/+txyTORqc=');
+INSERT INTO "instancelocation" VALUES(3,3,'00000001-0000-4000-8000-000000000001','bucket','eu-west-1','north/00000001-0000-4000-8000-000000000001/1.2.826.0.1.3680043.10.1234.1/1.2.826.0.1.3680043.10.1234.1.1/1.2.826.0.1.3680043.10.1234.1.1.3.dcm','92b40578ef2e44c1b5be68e9aa3c1d89','aJFdDxT7z94=');
+INSERT INTO "instancelocation" VALUES(4,4,'00000001-0000-4000-8000-000000000001','bucket','eu-west-1','north/00000001-0000-4000-8000-000000000001/1.2.826.0.1.3680043.10.1234.1/1.2.826.0.1.3680043.10.1234.1.2/1.2.826.0.1.3680043.10.1234.1.2.1.dcm','66020104ccc64562a9d33c6144e3a829','BWlaCnuxUTg=');
+INSERT INTO "instancelocation" VALUES(5,5,'00000001-0000-4000-8000-000000000001','bucket','eu-west-1','north/00000001-0000-4000-8000-000000000001/1.2.826.0.1.3680043.10.1234.1/1.2.826.0.1.3680043.10.1234.1.2/1.2.826.0.1.3680043.10.1234.1.2.2.dcm','b9497a56a6a744f38fe0cc790898709c','hNpLUivvyrM=');
+INSERT INTO "instancelocation" VALUES(6,6,'00000002-0000-4000-8000-000000000002','bucket','eu-west-1','north/00000002-0000-4000-8000-000000000002/1.2.826.0.1.3680043.10.1234.1/1.2.826.0.1.3680043.10.1234.1.1/1.2.826.0.1.3680043.10.1234.1.1.4.dcm','5580c855b0de428caa074e55e1df3bb4','IECpJNzk4to=');
+INSERT INTO "instancelocation" VALUES(7,1,'00000003-0000-4000-8000-000000000003','bucket','eu-west-1','north/00000003-0000-4000-8000-000000000003/1.2.826.0.1.3680043.10.1234.1/1.2.826.0.1.3680043.10.1234.1.1/1.2.826.0.1.3680043.10.1234.1.1.1.dcm','2958c61bba1f45afb5069e64dc075a2c','lky8n3SQ3Sw=');
+INSERT INTO "instancelocation" VALUES(8,2,'00000003-0000-4000-8000-000000000003','bucket','eu-west-1','north/00000003-0000-4000-8000-000000000003/1.2.826.0.1.3680043.10.1234.1/1.2.826.0.1.3680043.10.1234.1.1/1.2.826.0.1.3680043.10.1234.1.1.2.dcm','fe453f08924f468a9dd1fff429563193','F/+txyTORqc=');
+INSERT INTO "instancelocation" VALUES(9,7,'00000005-0000-4000-8000-000000000005','bucket','eu-west-1','south/00000005-0000-4000-8000-000000000005/1.2.826.0.1.3680043.10.1234.2/1.2.826.0.1.3680043.10.1234.2.1/1.2.826.0.1.3680043.10.1234.2.1.1.dcm','0fd15b4546c645df981918d05c30ca7d','ik00yaT8fCQ=');
+INSERT INTO "instancelocation" VALUES(10,8,'00000005-0000-4000-8000-000000000005','bucket','eu-west-1','south/00000005-0000-4000-8000-000000000005/1.2.826.0.1.3680043.10.1234.2/1.2.826.0.1.3680043.10.1234.2.1/1.2.826.0.1.3680043.10.1234.2.1.2.dcm','8ec8c9fd063c48f5bcd15d70d406d01d','C/4lkfSi568=');
+INSERT INTO "instancelocation" VALUES(11,9,'00000006-0000-4000-8000-000000000006','bucket','eu-west-1','north/00000006-0000-4000-8000-000000000006/1.2.826.0.1.3680043.10.1234.3/1.2.826.0.1.3680043.10.1234.3.1/1.2.826.0.1.3680043.10.1234.3.1.1.dcm','591abd40a4f2457b8f65dd6e9138ea00','0bMBmzepEAY=');
+CREATE TABLE patient (
+	id INTEGER NOT NULL, 
+	identityissuer TEXT NOT NULL, 
+	identityid TEXT NOT NULL, 
+	patientname TEXT, 
+	patientid TEXT, 
+	issuerofpatientid TEXT, 
+	patientbirthdate TEXT, 
+	patientsex TEXT, 
+	insertedat DATETIME NOT NULL, 
+	CONSTRAINT pk_patient PRIMARY KEY (id), 
+	CONSTRAINT uq_patient_identityissuer_identityid UNIQUE (identityissuer, identityid)
+);
+INSERT INTO "patient" VALUES(1,'North','P-1','Phantom^Ada','P-1',NULL,'19701231','F','2026-03-01 10:00:03.000000');
+INSERT INTO "patient" VALUES(2,'South','study:1.2.826.0.1.3680043.10.1234.2',NULL,NULL,NULL,NULL,NULL,'2026-03-01 10:00:19.000000');
+INSERT INTO "patient" VALUES(3,'TRUST','sha256:308b48ea6d9c00a2bf9346144e634507d86ab961a74bcaee3226b2f90d219130','Phántom^Zoë=山田','IIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIIII','TRUST',NULL,NULL,'2026-03-01 10:00:23.000000');
+CREATE TABLE series (
+	id INTEGER NOT NULL, 
+	study_id INTEGER NOT NULL, 
+	seriesinstanceuid TEXT NOT NULL, 
+	seriesdate TEXT, 
+	seriestime TEXT, 
+	seriesdescription TEXT, 
+	seriesdescriptioncodesequence JSON, 
+	seriesnumber BIGINT, 
+	instancecoerciondatetime TEXT, 
+	modality TEXT, 
+	performingphysicianname TEXT, 
+	performingphysicianidentificationsequence JSON, 
+	anatomicalorientationtype TEXT, 
+	bodypartexamined TEXT, 
+	protocolname TEXT, 
+	patientposition TEXT, 
+	imagecount BIGINT DEFAULT '0' NOT NULL, 
+	insertedat DATETIME NOT NULL, 
+	CONSTRAINT pk_series PRIMARY KEY (id), 
+	CONSTRAINT fk_series_study_id FOREIGN KEY(study_id) REFERENCES study (id), 
+	CONSTRAINT uq_series_study_id_seriesinstanceuid UNIQUE (study_id, seriesinstanceuid)
+);
+INSERT INTO "series" VALUES(1,1,'1.2.826.0.1.3680043.10.1234.1.1',NULL,NULL,NULL,NULL,1,NULL,'CT',NULL,NULL,NULL,NULL,NULL,NULL,4,'2026-03-01 10:00:03.000000');
+INSERT INTO "series" VALUES(2,1,'1.2.826.0.1.3680043.10.1234.1.2',NULL,NULL,NULL,NULL,2,NULL,'RTSTRUCT',NULL,NULL,NULL,NULL,NULL,NULL,2,'2026-03-01 10:00:03.000000');
+INSERT INTO "series" VALUES(3,2,'1.2.826.0.1.3680043.10.1234.2.1',NULL,NULL,NULL,NULL,1,NULL,'CT',NULL,NULL,NULL,NULL,NULL,NULL,2,'2026-03-01 10:00:19.000000');
+INSERT INTO "series" VALUES(4,3,'1.2.826.0.1.3680043.10.1234.3.1',NULL,NULL,'quote '' and \ and �',NULL,NULL,NULL,'MR',NULL,NULL,NULL,NULL,NULL,NULL,1,'2026-03-01 10:00:23.000000');
+CREATE TABLE study (
+	id INTEGER NOT NULL, 
+	patient_id INTEGER NOT NULL, 
+	studyinstanceuid TEXT NOT NULL, 
+	modalitiesinstudy TEXT, 
+	accessionnumber TEXT, 
+	nameofphysiciansreadingstudy TEXT, 
+	studydate TEXT, 
+	studytime TEXT, 
+	referringphysicianname TEXT, 
+	consultingphysicianname TEXT, 
+	studydescription TEXT, 
+	specificcharacterset TEXT, 
+	issuerofaccessionnumbersequence JSON, 
+	procedurecodesequence JSON, 
+	requestingservice TEXT, 
+	fileid BIGINT, 
+	seriescount BIGINT DEFAULT '0' NOT NULL, 
+	totalimagecount BIGINT DEFAULT '0' NOT NULL, 
+	insertedat DATETIME NOT NULL, 
+	CONSTRAINT pk_study PRIMARY KEY (id), 
+	CONSTRAINT fk_study_patient_id FOREIGN KEY(patient_id) REFERENCES patient (id), 
+	CONSTRAINT uq_study_studyinstanceuid UNIQUE (studyinstanceuid)
+);
+INSERT INTO "study" VALUES(1,1,'1.2.826.0.1.3680043.10.1234.1','CT/RTSTRUCT','A-1',NULL,'20260301','093000.25',NULL,NULL,'Phantom',NULL,NULL,NULL,NULL,1000000001,2,6,'2026-03-01 10:00:03.000000');
+INSERT INTO "study" VALUES(2,2,'1.2.826.0.1.3680043.10.1234.2','CT',NULL,NULL,'20260301',NULL,NULL,NULL,'Phantom',NULL,NULL,NULL,NULL,7000000002,1,2,'2026-03-01 10:00:19.000000');
+INSERT INTO "study" VALUES(3,3,'1.2.826.0.1.3680043.10.1234.3','MR',NULL,NULL,'20260301',NULL,NULL,NULL,'Phantom',NULL,NULL,NULL,NULL,1000000003,1,1,'2026-03-01 10:00:23.000000');
+CREATE INDEX ix_ahlijob_status ON ahlijob (status);
+CREATE INDEX ix_edgenumber_edgeid ON edgenumber (edgeid);
+CREATE INDEX ix_generation_edgeid ON generation (edgeid);
+CREATE INDEX ix_generation_studyinstanceuid ON generation (studyinstanceuid);
+CREATE INDEX ix_ingesterror_jobid ON ingesterror (jobid);
+CREATE INDEX ix_instanceconflict_sopinstanceuid ON instanceconflict (sopinstanceuid);
+CREATE INDEX ix_instanceconflict_studyinstanceuid ON instanceconflict (studyinstanceuid);
+CREATE INDEX ix_ahliimageset_ahlijob_id ON ahliimageset (ahlijob_id);
+CREATE INDEX ix_ahliimageset_seriesinstanceuid ON ahliimageset (seriesinstanceuid);
+CREATE INDEX ix_edcpipelinefile_edcpipelineid ON edcpipelinefile (edcpipelineid);
+CREATE INDEX ix_study_patient_id ON study (patient_id);
+CREATE INDEX ix_edcpipelinefiledicom_studyuid ON edcpipelinefiledicom (studyuid);
+CREATE INDEX ix_instance_series_id ON instance (series_id);
+CREATE INDEX ix_instancelocation_instance_id ON instancelocation (instance_id);
+CREATE VIEW studylist AS
+SELECT s.studyinstanceuid, p.patientname, p.patientid, p.identityissuer, p.patientbirthdate, p.patientsex,
+       s.studydate, s.studytime, s.studydescription, s.accessionnumber, s.modalitiesinstudy,
+       s.seriescount, s.totalimagecount, s.fileid
+  FROM study s JOIN patient p ON p.id = s.patient_id;
+COMMIT;

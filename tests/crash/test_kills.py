@@ -1,0 +1,29 @@
+"""No acknowledged scan is lost to SIGKILL at random moments."""
+
+import pytest
+
+from tests.crash import random_kill
+from tests.crash.verdict import EVERY_STATE, SEED, judge
+
+pytestmark = pytest.mark.door("socket", "command", "file")
+
+
+@pytest.mark.timeout(180)
+def test_I1_I2_I3_I4_some_kills_at_random_moments_lose_nothing(tmp_path, nursery):
+    """Five SIGKILLs of the edge under eight senders: nothing acknowledged is lost, nothing torn, nothing twice."""
+    judge(random_kill.kill_at_random(tmp_path, nursery, kills=5, seed=SEED, until={"RECEIVED"}), {"RECEIVED"})
+
+
+@pytest.mark.full
+@pytest.mark.timeout(300)
+def test_D5_I3_I4_kills_at_random_moments_lose_nothing_of_deflated_scans(tmp_path, nursery):
+    """Twenty SIGKILLs while two objects are uploaded for each scan: the original of every one is there at the end."""
+    met = {"RECEIVED", "TAGGED", "UPLOADED"}
+    judge(random_kill.kill_at_random(tmp_path, nursery, kills=20, seed=SEED, more=("--deflated",), until=met), met)
+
+
+@pytest.mark.full
+@pytest.mark.timeout(900)
+def test_I1_I2_I3_I4_a_hundred_kills_at_random_moments_lose_nothing(tmp_path, nursery):
+    """A hundred SIGKILLs under eight senders, and more until each state was met at least once."""
+    judge(random_kill.kill_at_random(tmp_path, nursery, kills=100, seed=SEED, until=EVERY_STATE), EVERY_STATE)

@@ -1,0 +1,95 @@
+"""The deployment's parameters: the defaults of E050, and every fault of a file told at once."""
+
+import dataclasses
+
+import pytest
+
+from deploy.config import Config, load_config, read_config
+from deploy.cost import PRICES, page, per_studies
+from deploy.errors import ConfigFault
+from tests.deploy.conftest import ROOT
+
+pytestmark = pytest.mark.door("file")
+
+
+def test_E050_the_parameters_and_their_defaults():
+    """Each parameter of the sample is there, with its default."""
+    config = load_config(None)
+    assert set(Config.model_fields) >= {
+        "CDK_APP_NAME", "VPC_CIDR", "RESOURCE_TAGS", "EDGE_CONFIG", "AHLI_CONFIG", "S3_CONFIG", "DB_CONFIG",
+        "LAMBDA_CONFIG",
+    }  # fmt: skip
+    assert config.VPC_CIDR == "10.10.0.0/22"
+    ahli, db = config.AHLI_CONFIG, config.DB_CONFIG
+    assert (ahli.ahli_enabled, ahli.ahli_endpoint, ahli.ahli_concurrent_imports) == (True, "", 100)
+    assert (db.db_name, db.db_engine_pause, db.max_acu_capacity) == ("iep", 20, 64)
+    assert config.S3_CONFIG.s3_acceleration is False
+    assert config.LAMBDA_CONFIG.timeout > 0 < config.LAMBDA_CONFIG.memory
+
+
+def test_E050_the_original_capacities_are_understood():
+    """A configuration of the sample, which counted capacity as ACU_8, is read as it is."""
+    config = read_config({"DB_CONFIG": {"min_acu_capacity": "ACU_8", "max_acu_capacity": "ACU_64"}})
+    assert (config.DB_CONFIG.min_acu_capacity, config.DB_CONFIG.max_acu_capacity) == (8, 64)
+
+
+def test_E050_the_example_is_a_configuration():
+    """The file that people copy is read without a fault."""
+    assert [edge.Name for edge in load_config(ROOT / "deploy" / "example.toml").EDGE_CONFIG] == ["lab1", "lab2"]
+
+
+def test_E021_E051_E055_every_fault_is_told_at_once():
+    """Ten faults of all kinds in one file give ten lines, those between parameters among them."""
+    with pytest.raises(ConfigFault) as caught:
+        read_config(
+            {
+                "CDK_APP_NAME": "1-starts-with-a-digit",
+                "REGION": "eu-central-1",
+                "VPC_CIDR": "10.10.0.0/30",
+                "RESOURCE_TAGS": {f"tag{n}": "x" for n in range(51)} | {"aws:x": "reserved"},
+                "EDGE_CONFIG": [{"Name": "lab1"}, {"Name": "lab1"}, {"Name": "../etc"}],
+                "AHLI_CONFIG": {"ahli_concurrent_imports": 0},
+                "DB_CONFIG": {"max_acu_capacity": 0.3},
+                "LAMBDA_CONFIG": {"memory": "much"},
+                "TYPO": 1,
+            }
+        )
+    told = str(caught.value)
+    for word in (
+        "CDK_APP_NAME", "REGION: eu-central-1", "VPC_CIDR", "52 tags", "not aws:", "lab1 stands twice", "'../etc'",
+        "ahli_concurrent_imports", "max_acu_capacity", "LAMBDA_CONFIG.memory", "TYPO",
+    ):  # fmt: skip
+        assert word in told, told
+
+
+@pytest.mark.parametrize(
+    ("region", "imports", "accepted"),
+    [("us-east-1", 100, True), ("ap-southeast-2", 20, True), ("ap-southeast-2", 21, False), ("eu-west-1", 101, False)],
+)
+def test_E043_E055_a_region_bounds_the_imports(region, imports, accepted):
+    """No more import jobs at once are asked for than the region runs."""
+    values = {"REGION": region, "AHLI_CONFIG": {"ahli_concurrent_imports": imports}}
+    if accepted:
+        assert region == read_config(values).REGION
+        return
+    with pytest.raises(ConfigFault, match="at once at most"):
+        read_config(values)
+
+
+@pytest.mark.parametrize("content", [None, b"not toml [", b"\xff\xfe"])
+def test_E050_a_file_that_cannot_be_read_is_named(tmp_path, content):
+    """A missing file, one that is no TOML, and one that is no text are each told with their name."""
+    file = tmp_path / "config.toml"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(ConfigFault, match=r"config\.toml"):
+        load_config(file)
+
+
+def test_the_cost_table_is_what_its_script_prints():
+    """deploy/README.md holds the tables of deploy/cost.py, whose sums follow from its prices and units."""
+    assert page() in (ROOT / "deploy" / "README.md").read_text()
+    for line in per_studies():
+        price, per, _ = PRICES[line.price]
+        assert line.dollars == pytest.approx(price / per * line.units)
+        assert dataclasses.replace(line, units=2 * line.units).dollars == pytest.approx(2 * line.dollars)

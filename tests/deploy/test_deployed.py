@@ -1,0 +1,164 @@
+"""The deployed stacks at work: a real edge, with the rights of its role and no more, and the functions with theirs."""
+
+import json
+from types import SimpleNamespace
+from urllib.parse import parse_qs, urlsplit
+
+import psycopg
+import pytest
+from botocore.exceptions import ClientError
+from sqlalchemy import make_url
+
+from cloud.db.engine import open_engine
+from tests.certificates import authority
+from tests.deploy.deployment import ACCOUNT, REGION, STACK, Deployment, until
+from tests.deploy.tls_front import TlsFront
+from tests.e2e.edge_process import running, scan, send
+from tests.postgres import postgres_server  # noqa: F401 - a fixture
+
+pytestmark = [pytest.mark.full, pytest.mark.timeout(280)]
+
+LAB1, LAB2 = f"{STACK}-lab1", f"{STACK}-lab2"
+
+
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory, assets, postgres_server):  # noqa: F811 - a fixture's use
+    """The stacks, deployed; their index is a real PostgreSQL that takes TLS only."""
+    folder = tmp_path_factory.mktemp("deployed")
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE iep")
+    url = make_url(postgres_server)
+    query = {name: values[0] for name, values in parse_qs(urlsplit(postgres_server).query).items()}
+    ours = authority(folder).issue("db", usage=None)
+    with TlsFront(f"{query['host']}/.s.PGSQL.{url.port or 5432}", ours.certificate, ours.key) as front:
+        secret = {"host": "127.0.0.1", "port": front.port, "username": url.username, "password": "x", "dbname": "iep"}
+        made = Deployment(folder, assets, secret)
+        try:
+            made.deploy()
+            engine = open_engine(url.set(database="iep").render_as_string(hide_password=False))
+            yield SimpleNamespace(stacks=made, engine=engine)
+            engine.dispose()
+        finally:
+            made.aws.stop()
+
+
+def rows(deployment, sql):
+    """What a query of the index gives."""
+    with deployment.engine.connect() as connection:
+        return [tuple(row) for row in connection.exec_driver_sql(sql)]
+
+
+@pytest.mark.door("socket", "command", "SQL")
+def test_E030_E050_fault_23_an_edge_lives_its_whole_life_under_its_deployed_rights(deployment, tmp_path):
+    """Stacks deployed by the cdk command, every request judged by IAM: the operator's function made the tables and
+    gives the edge its number; the edge uploads, announces, parks, releases; the deployed function indexes and sends the
+    receipt; and a replacement box starts from the journal's copy.
+    """
+    stacks = deployment.stacks
+    told = stacks.operate("register-edge", LAB1, "--site", "SITE-7")
+    assert told["status"] == 0, told
+    number = dict(line.split("=") for line in told["out"].split())["EDGE_NUMBER"]
+    settings = {
+        **stacks.edge_settings(LAB1),
+        "EDGE_NUMBER": number,
+        "RETAIN_HOURS": "0",
+        "STATUS_SECONDS": "30",
+        "JOURNAL_COPY_MINUTES": "0.02",
+    }
+    with running(tmp_path / "box", **settings) as edge:
+        damaged = scan(9, StudyInstanceUID="")
+        assert send(edge, *[scan(n) for n in range(1, 5)], damaged) == [0] * 5
+        edge.until_states(RELEASED=4, PARKED=1)
+        until(lambda: rows(deployment, "SELECT count(*) FROM instance") == [(4,)], "the function indexed")
+        s3, bucket = stacks.client("s3"), settings["BUCKETNAME"]
+        rooms = {LAB1, "manifests", "parked", "journal"}
+        until(
+            lambda: rooms <= {row["Key"].split("/")[0] for row in s3.list_objects_v2(Bucket=bucket)["Contents"]},
+            "every kind of object was stored",
+        )
+        edge.until(lambda: bool(edge.events("journal.copied")), "a copy of the journal was stored")
+    assert rows(deployment, "SELECT state FROM generation") == [("VERIFIED",)]
+    down = stacks.client("sqs", LAB1)
+    url = stacks.output(f"{STACK}-edge-lab1", "DownQueueUrl")
+    (receipt,) = until(lambda: down.receive_message(QueueUrl=url).get("Messages"), "a receipt came down")
+    assert json.loads(receipt["Body"])["Body"]["State"] == "VERIFIED"
+    dead = settings["QUEUE_URL"].replace("-ingest", "-ingest-dead")
+    left = stacks.client("sqs").get_queue_attributes(QueueUrl=dead, AttributeNames=["ApproximateNumberOfMessages"])
+    assert left["Attributes"]["ApproximateNumberOfMessages"] == "0"
+    with running(tmp_path / "spare", **settings) as spare:
+        spare.until(lambda: bool(spare.events("journal.restored")), "the journal came back from its copy")
+
+
+@pytest.mark.door("HTTP")
+def test_E052_the_deployed_bucket_refuses_plain_http(deployment):
+    """A put without TLS, allowed otherwise, was refused; bucket and queues each have a statement that asks for TLS."""
+    assert deployment.stacks.plain_http == "AccessDenied"
+    assert deployment.stacks.taken_out == 2 + 6  # TLS at all and 1.2 at least; three queues and their dead letters
+
+
+def refused(call, **arguments):
+    """The code that a call is refused with."""
+    with pytest.raises(ClientError) as caught:
+        call(**arguments)
+    return caught.value.response["Error"]["Code"]
+
+
+@pytest.mark.door("command")
+def test_fault_23_the_same_keys_reach_nothing_of_another_edge(deployment):
+    """With the rights of one edge no other's object can be read, listed, replaced or deleted, nor its own deleted; the
+    key, other queues, other services and other roles are closed.
+    """
+    stacks = deployment.stacks
+    bucket = stacks.output(STACK, "BucketName")
+    stacks.keys_of(LAB1)
+    owner, s3 = stacks.client("s3"), stacks.client("s3", LAB1)
+    for room in (
+        f"{LAB2}/",
+        f"manifests/{LAB2}/",
+        f"parked/{LAB2}/",
+        f"originals/{LAB2}/",
+        f"journal/{LAB2}/",
+        f"{LAB1}0/",
+    ):
+        key = f"{room}theirs"
+        owner.put_object(Bucket=bucket, Key=key, Body=b"theirs")
+        assert refused(s3.get_object, Bucket=bucket, Key=key) == "AccessDenied"
+        assert refused(s3.head_object, Bucket=bucket, Key=key) == "403"
+        assert refused(s3.put_object, Bucket=bucket, Key=key, Body=b"mine") == "AccessDenied"
+        assert refused(s3.delete_object, Bucket=bucket, Key=key) == "AccessDenied"
+        assert refused(s3.create_multipart_upload, Bucket=bucket, Key=f"{room}new") == "AccessDenied"
+        assert refused(s3.list_objects_v2, Bucket=bucket, Prefix=room) == "AccessDenied"
+        assert owner.get_object(Bucket=bucket, Key=key)["Body"].read() == b"theirs"
+    for prefix in ("", LAB1, "manifests/", STACK):
+        assert refused(s3.list_objects_v2, Bucket=bucket, Prefix=prefix) == "AccessDenied"
+    mine = f"{LAB1}/mine"
+    assert s3.put_object(Bucket=bucket, Key=mine, Body=b"mine")
+    assert s3.get_object(Bucket=bucket, Key=mine)["Body"].read() == b"mine"
+    assert [row["Key"] for row in s3.list_objects_v2(Bucket=bucket, Prefix=mine)["Contents"]] == [mine]
+    assert refused(s3.delete_object, Bucket=bucket, Key=mine) == "AccessDenied"
+    for call in (s3.list_object_versions, s3.list_multipart_uploads, s3.get_bucket_policy, s3.delete_bucket):
+        assert refused(call, Bucket=bucket) == "AccessDenied"
+    (key,) = [
+        row["TargetKeyId"]
+        for row in stacks.client("kms").list_aliases()["Aliases"]
+        if row["AliasName"] == f"alias/{STACK}-data"
+    ]
+    kms, sqs = stacks.client("kms", LAB1), stacks.client("sqs", LAB1)
+    assert refused(kms.generate_data_key, KeyId=key, KeySpec="AES_256").startswith("AccessDenied")
+    other = stacks.output(f"{STACK}-edge-lab2", "DownQueueUrl")
+    up = stacks.output(STACK, "IngestQueueUrl")
+    for call, arguments in (
+        (sqs.receive_message, {"QueueUrl": other}),
+        (sqs.send_message, {"QueueUrl": other, "MessageBody": "x"}),
+        (sqs.receive_message, {"QueueUrl": up}),
+        (sqs.purge_queue, {"QueueUrl": up}),
+        (stacks.client("secretsmanager", LAB1).get_secret_value, {"SecretId": "index"}),
+        (stacks.client("lambda", LAB1).invoke, {"FunctionName": f"{STACK}-operate"}),
+        (stacks.client("iam", LAB1).get_role, {"RoleName": f"{LAB2}-GG-Role"}),
+        (
+            stacks.client("sts", LAB1).assume_role,
+            {"RoleArn": f"arn:aws:iam::{ACCOUNT}:role/{LAB2}-GG-Role", "RoleSessionName": "lab1"},
+        ),
+    ):
+        assert "AccessDenied" in refused(call, **arguments), call
+    assert REGION

@@ -1,0 +1,226 @@
+"""The synthesised templates: what is deployed, as CloudFormation reads it."""
+
+import dataclasses
+import json
+import re
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from cloud.events import Event
+from cloud.watch import Figures
+from tests.deploy.conftest import ROOT, Templates, synthesise, text
+from tests.parts import cdk_python
+
+RECIPE = ROOT / "deploy" / "greengrass" / "recipe.json"
+pytestmark = [pytest.mark.full, pytest.mark.door("file")]
+
+
+def test_E052_the_bucket_is_closed_and_stays(templates):
+    """The DICOM bucket blocks what is public, refuses plain HTTP, keeps versions, and is kept when the stack goes."""
+    name = next(n for n in templates.of("dicom-edge", "AWS::S3::Bucket") if n.startswith("IEPBucketsIEPDicomBucket"))
+    row = templates.stacks["dicom-edge"]["Resources"][name]
+    assert (row["DeletionPolicy"], row["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    bucket = row["Properties"]
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    assert len(bucket["PublicAccessBlockConfiguration"]) == 4
+    assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+    (rule,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "aws:kms"
+    policies = [
+        p["PolicyDocument"]["Statement"]
+        for p in templates.of("dicom-edge", "AWS::S3::BucketPolicy").values()
+        if p["Bucket"] == {"Ref": name}
+    ]
+    denied = [s["Condition"] for statements in policies for s in statements if s["Effect"] == "Deny"]
+    assert {"Bool": {"aws:SecureTransport": "false"}} in denied
+    assert templates.one("dicom-edge", "AWS::KMS::Key")["EnableKeyRotation"] is True
+
+
+def test_E030_queue_and_function_are_as_written(templates):
+    """Notices of .dcm objects go to a queue that hides a message six times the function's time, keeps it 14 days, gives
+    it up after 10 receives, and feeds the function 40 at a time with partial failures.
+    """
+    queues = templates.of("dicom-edge", "AWS::SQS::Queue")
+    queue = next(q for q in queues.values() if q["QueueName"] == "dicom-edge-ingest")
+    mapping = templates.one("dicom-edge-ingestion", "AWS::Lambda::EventSourceMapping")
+    function = next(
+        f
+        for f in templates.of("dicom-edge-ingestion", "AWS::Lambda::Function").values()
+        if f["FunctionName"] == "dicom-edge-ingest"
+    )
+    assert queue["VisibilityTimeout"] >= max(120, 6 * function["Timeout"])
+    assert queue["MessageRetentionPeriod"] == 14 * 86400
+    assert queue["RedrivePolicy"]["maxReceiveCount"] == 10
+    assert (mapping["BatchSize"], mapping["MaximumBatchingWindowInSeconds"]) == (40, 2)
+    assert mapping["ScalingConfig"] == {"MaximumConcurrency": 100}
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    told = [b.get("NotificationConfiguration") for b in templates.of("dicom-edge", "AWS::S3::Bucket").values()]
+    (notice,) = [n for n in told if n]
+    (to_queue,) = notice["QueueConfigurations"]
+    assert to_queue["Filter"]["S3Key"]["Rules"] == [{"Name": "suffix", "Value": ".dcm"}]
+
+
+def test_the_templates_are_clean(templates):
+    """cfn-lint finds nothing; cdk-nag ran as they were written, and fails the synthesis for what it finds."""
+    command = [
+        Path(cdk_python()).parent / "cfn-lint",
+        "--ignore-checks",
+        "W3005",
+        "--",
+        *map(str, templates.files.values()),
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_E051_every_resource_has_the_tags(templates):
+    """What can be tagged is: each resource of a type that has tags elsewhere has ours."""
+    kinds = {row["Type"] for _, _, row in templates.resources() if "Tags" in row.get("Properties", {})}
+    assert {"AWS::S3::Bucket", "AWS::Lambda::Function", "AWS::IAM::Role", "AWS::SQS::Queue"} <= kinds
+    for stack, name, row in templates.resources():
+        if row["Type"] in kinds:
+            tags = row["Properties"].get("Tags", [])
+            pairs = tags.items() if isinstance(tags, dict) else [(t["Key"], t["Value"]) for t in tags]
+            assert ("study", "trial-7") in pairs, f"{stack} {name}"
+
+
+def test_E053_the_database_and_its_secret_have_the_names_looked_for(templates):
+    """Aurora Serverless v2 with the parameters' defaults, TLS, Data API, deletion protected; its secret is rotated."""
+    cluster = templates.one("dicom-edge-database", "AWS::RDS::DBCluster")
+    assert cluster["DBClusterIdentifier"] == "dicom-edge-iepauroradb"
+    assert cluster["DatabaseName"] == "iep"
+    assert cluster["ServerlessV2ScalingConfiguration"] == {
+        "MinCapacity": 0,
+        "MaxCapacity": 64,
+        "SecondsUntilAutoPause": 1200,
+    }
+    assert (cluster["EnableHttpEndpoint"], cluster["DeletionProtection"], cluster["StorageEncrypted"]) == (True,) * 3
+    group = templates.one("dicom-edge-database", "AWS::RDS::DBClusterParameterGroup")
+    assert group["Parameters"]["rds.force_ssl"] == "1"
+    (secret,) = templates.of("dicom-edge-database", "AWS::SecretsManager::Secret")
+    assert secret.startswith("dicomedgeIEPAurora")
+    assert templates.one("dicom-edge-database", "AWS::SecretsManager::RotationSchedule")["RotationRules"]
+    subnets = templates.of("dicom-edge-database", "AWS::EC2::Subnet")
+    assert templates.one("dicom-edge-database", "AWS::EC2::VPC")["CidrBlock"] == "10.10.0.0/22"
+    assert not templates.of("dicom-edge-database", "AWS::EC2::NatGateway")
+    assert not [s for s in subnets.values() if s["MapPublicIpOnLaunch"]]
+
+
+def test_E055_the_templates_fit_the_four_regions_and_refuse_others(templates):
+    """No template names an account or a region, and each has CloudFormation refuse other regions than the four."""
+    for name, template in templates.stacks.items():
+        rule = template["Rules"]["RegionIsSupported"]["Assertions"][0]["Assert"]["Fn::Contains"]
+        assert rule == [["us-east-1", "us-west-2", "eu-west-1", "ap-southeast-2"], {"Ref": "AWS::Region"}], name
+        without = json.dumps({k: v for k, v in template.items() if k != "Rules"})
+        # AWS's own application that rotates a secret is published from one place.
+        without = re.sub(r"arn:aws[a-z-]*:serverlessrepo:[^\"]+", "", without)
+        assert not [r for r in rule[0] if r in without], name
+        assert not re.search(r"arn:aws[a-z-]*:[a-z0-9-]+:[a-z0-9-]*:\d{12}:", without), name
+    assert "ImportsAtOnce" in templates.stacks["dicom-edge-import"]["Rules"]
+
+
+def test_E044_the_import_runs_each_minute(templates):
+    """The job processor is asked each minute, and at once when HealthImaging says that a job ended."""
+    rules = templates.of("dicom-edge-import", "AWS::Events::Rule").values()
+    assert [r["ScheduleExpression"] for r in rules if "ScheduleExpression" in r] == ["rate(1 minute)"]
+    assert [r["EventPattern"]["source"] for r in rules if "EventPattern" in r] == [["aws.medical-imaging"]]
+    (processor,) = (
+        f
+        for f in templates.of("dicom-edge-import", "AWS::Lambda::Function").values()
+        if f["FunctionName"] == "dicom-edge-import"
+    )
+    assert processor["Environment"]["Variables"]["AHLI_CONCURRENT_IMPORTS"] == "100"
+
+
+def test_E020_the_component_is_deployed_to_the_group(templates):
+    """Where the component's recipe is, its version is deployed to the thing group; an association may end first."""
+    if not RECIPE.is_file():
+        assert "dicom-edge-greengrass" not in templates.stacks
+        return
+    deployment = templates.one("dicom-edge-greengrass", "AWS::GreengrassV2::Deployment")
+    assert text(deployment["TargetArn"]).endswith(":thinggroup/dicom-edge-IEP-devices")
+    assert list(deployment["Components"]) == ["dicom-edge-DIMSEtoS3"]
+    policy = deployment["DeploymentPolicies"]["ComponentUpdatePolicy"]
+    assert policy == {"Action": "NOTIFY_COMPONENTS", "TimeoutInSeconds": 900}
+    recipe = text(templates.one("dicom-edge-greengrass", "AWS::GreengrassV2::ComponentVersion")["InlineRecipe"])
+    assert "STACK_NAME" not in recipe
+    assert "s3://BUCKETNAME" not in recipe
+    for name in ("lab1", "lab2"):
+        alias = templates.one(f"dicom-edge-edge-{name}-alias", "AWS::IoT::RoleAlias")
+        assert alias["RoleAlias"] == f"dicom-edge-{name}-GG-Role-Alias"
+
+
+def test_the_alarms_watch_what_would_be_missed(templates):
+    """Oldest unimported instance, dead letters, silent edges, failed jobs, and the measuring itself tell the topic."""
+    alarms = templates.of("dicom-edge-alarms", "AWS::CloudWatch::Alarm").values()
+    names = {a["AlarmName"].partition(" ")[2] for a in alarms}
+    assert {"OldestUnimported", "DeadLetters", "SilentEdges", "FailedJobs", "NotMeasured"} <= names
+    assert all(a["AlarmActions"] and a["OKActions"] and a["AlarmDescription"] for a in alarms)
+    filters = templates.of("dicom-edge-alarms", "AWS::Logs::MetricFilter").values()
+    patterns = {re.search(r'"([^"]+)"', f["FilterPattern"])[1] for f in filters}
+    assert patterns <= {event.value for event in Event}
+    fields = {f["MetricTransformations"][0]["MetricValue"] for f in filters} - {"1"}
+    assert fields == {f"$.{field.name}" for field in dataclasses.fields(Figures)} - {"$.messages_parked"}
+
+
+def test_every_function_is_in_its_zip(templates, assets):
+    """Each handler that a template names is a module of the zip that the function is made of."""
+    functions = [row["Properties"] for _, _, row in templates.resources() if row["Type"] == "AWS::Lambda::Function"]
+    found = {function["Handler"] for function in functions}
+    assert {"cloud.ingest.handler.handler", "cloud.operate.handler", "cloud.watch.handler"} <= found
+    with zipfile.ZipFile(assets / "operate.zip") as archive:
+        names = set(archive.namelist())
+    if not (ROOT / "cloud" / "imports").is_dir():
+        found.remove("cloud.imports.handler.handler")
+    assert {h.rpartition(".")[0].replace(".", "/") + ".py" for h in found} <= names
+
+
+def test_E047_options_change_what_there_is(tmp_path, assets):
+    """Without HealthImaging there is no import; with a name and certificate there is a dashboard that asks who comes;
+    with a bucket elsewhere each object is copied there; an edge on EC2 is told what is not made.
+    """
+    key = "arn:aws:kms:us-west-2:111122223333:key/00000000-0000-0000-0000-000000000000"
+    done = synthesise(
+        tmp_path,
+        assets,
+        'REGION = "eu-west-1"\n'
+        'EDGE_CONFIG = [{ Name = "trial", device_type = "EC2" }]\n'
+        "AHLI_CONFIG = { ahli_enabled = false }\n"
+        f'S3_CONFIG = {{ replica_bucket_arn = "arn:aws:s3:::elsewhere", replica_key_arn = "{key}" }}\n'
+        'DASHBOARD_CONFIG.domain_name = "images.example.org"\n'
+        'DASHBOARD_CONFIG.certificate_arn = "arn:aws:acm:eu-west-1:111122223333:certificate/1"\n',
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "the EC2 machine itself is not made" in (tmp_path / "dicom-edge-edge-trial.metadata.json").read_text()
+    templates = Templates(tmp_path)
+    assert "dicom-edge-import" not in templates.stacks
+    (function,) = (
+        f
+        for f in templates.of("dicom-edge-ingestion", "AWS::Lambda::Function").values()
+        if f["FunctionName"] == "dicom-edge-ingest"
+    )
+    assert function["Environment"]["Variables"]["AHLI_ENABLED"] == "false"
+    listener = templates.one("dicom-edge-dashboard", "AWS::ElasticLoadBalancingV2::Listener")
+    assert (listener["Protocol"], listener["DefaultActions"][0]["Type"]) == ("HTTPS", "authenticate-cognito")
+    pool = templates.one("dicom-edge-dashboard", "AWS::Cognito::UserPool")
+    assert pool["MfaConfiguration"] == "ON"
+    assert pool["AdminCreateUserConfig"]["AllowAdminCreateUserOnly"] is True
+    copied = [
+        b["ReplicationConfiguration"]["Rules"][0]["Destination"]
+        for b in templates.of("dicom-edge", "AWS::S3::Bucket").values()
+        if "ReplicationConfiguration" in b
+    ]
+    assert copied == [{"Bucket": "arn:aws:s3:::elsewhere", "EncryptionConfiguration": {"ReplicaKmsKeyID": key}}]
+
+
+def test_E050_faults_of_the_parameters_end_the_command(tmp_path, assets):
+    """The command names each fault and ends with 1; nothing is written."""
+    done = synthesise(tmp_path, assets, 'REGION = "mars"\nVPC_CIDR = "x"\n')
+    assert done.returncode == 1
+    assert "REGION: mars" in done.stderr
+    assert "VPC_CIDR" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.glob("*.template.json"))

@@ -77,7 +77,7 @@ class Runner:
     def _run(self, job: sqlite3.Row) -> None:
         try:
             if job["status"] == "SUBMITTED":
-                self._update(job, status="IN_PROGRESS")
+                self._enter(job, "IN_PROGRESS")
             outcome, message = "COMPLETED", None
             try:
                 run_job(self._service, job, self._stop.is_set)
@@ -88,7 +88,8 @@ class Runner:
             except Exception as e:  # noqa: BLE001 - whatever it is, the job must not hang
                 outcome, message = "FAILED", f"An internal error occurred: {type(e).__name__}"
                 log(Event.JOB_FAILED, "an import job met a fault of ours", level=logging.ERROR, exc=e, job=job["id"])
-            self._update(job, outcome=outcome, message=message)
+            with self._service.state.write() as db:
+                db.execute("UPDATE job SET outcome = ?, message = ? WHERE id = ?", (outcome, message, job["id"]))
         finally:
             with self._news:
                 self._taken.discard(job["id"])
@@ -103,11 +104,16 @@ class Runner:
                 (now - pace.submitted - pace.job,),
             ).fetchall()
         for job in done:
-            self._update(job, status=job["outcome"], ended_at=now)
+            self._enter(job, job["outcome"])
 
-    def _update(self, job: sqlite3.Row, **columns: str | float | None) -> None:
-        names = ", ".join(f"{name} = :{name}" for name in columns)
+    def _enter(self, job: sqlite3.Row, status: str) -> None:
+        """Give a job its next state and announce it, once: another worker may have seen the same job."""
+        now = self._service.clock()
+        ended_at = None if status == "IN_PROGRESS" else now
         with self._service.state.write() as db:
-            db.execute(f"UPDATE job SET {names} WHERE id = :id", {**columns, "id": job["id"]})  # noqa: S608 - our names
-            if "status" in columns and "events" not in JobPlan.model_validate_json(job["plan"]).leave_out:
-                announce_job(self._service, db, job, str(columns["status"]), at=self._service.clock())
+            entered = db.execute(
+                "UPDATE job SET status = ?, ended_at = ? WHERE id = ? AND status = ?",
+                (status, ended_at, job["id"], job["status"]),
+            ).rowcount
+            if entered and "events" not in JobPlan.model_validate_json(job["plan"]).leave_out:
+                announce_job(self._service, db, job, status, at=now)

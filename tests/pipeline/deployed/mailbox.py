@@ -18,15 +18,24 @@ from tests.ports import free_port
 class Mails:
     """What arrived in the mailbox."""
 
-    def __init__(self, folder: Path, address: str) -> None:
+    def __init__(self, folder: Path, address: str, before: frozenset[str] = frozenset()) -> None:
         self._folder = folder
+        self._before = before
         self.address = address
 
+    def from_now(self) -> "Mails":
+        """Return what arrives from now on: another pipeline's mails tell of files of the same numbers."""
+        return Mails(self._folder, self.address, frozenset(self._box().keys()))
+
     def all(self) -> list[EmailMessage]:
-        """Return every mail, the oldest first."""
-        box = mailbox.Maildir(self._folder, factory=None)
-        found = [BytesParser(policy=default).parsebytes(box.get_bytes(key)) for key in box.keys()]  # noqa: SIM118
+        """Return every mail, by subject."""
+        box = self._box()
+        keys = set(box.keys()) - self._before
+        found = [BytesParser(policy=default).parsebytes(box.get_bytes(key)) for key in keys]
         return sorted(found, key=lambda mail: mail["Subject"])
+
+    def _box(self) -> mailbox.Maildir:
+        return mailbox.Maildir(self._folder, factory=None)
 
     def about(self, text: str) -> list[EmailMessage]:
         """Return the mails that hold ``text``."""

@@ -56,6 +56,7 @@ class Pipeline:
 
     def start(self) -> "Pipeline":
         """Start the API, put the token, set the pipeline up."""
+        self.mails = self.mails.from_now()
         self.url = f"sqlite:///{self.folder / 'cloud.db'}"
         self.engine = open_engine(self.url)
         migrate(self.engine)

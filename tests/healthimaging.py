@@ -7,8 +7,6 @@ endpoint is a directory store that stands for every bucket. Nothing waits longer
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -19,6 +17,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from tests.nursery import Child, nursery
 from tests.seaweed import S3Endpoint
 
 ROOT = Path(__file__).parents[1]
@@ -52,7 +51,7 @@ class HealthImaging:
             **where,
             **settings,
         }
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Child | None = None
         self._clients: dict[str, Any] = {}
         self.url = ""
 
@@ -60,11 +59,9 @@ class HealthImaging:
         """Start it and wait until it listens; a second start may get another port."""
         self._log.unlink(missing_ok=True)
         with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "cloud", "healthimaging", "serve"],
-                env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **self._settings},
-                stdout=log,
-                stderr=log,
+            environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **self._settings}
+            self._process = nursery("cloud").start(
+                "cloud", "healthimaging", "serve", environ=environ, output=log.fileno()
             )
         until(lambda: "healthimaging: http" in self.log or self._process.poll() is not None, "the server listens")
         if "healthimaging: http" not in self.log:

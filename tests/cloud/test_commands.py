@@ -2,9 +2,7 @@
 
 import os
 import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
@@ -22,20 +20,15 @@ from cloud.errors import ConfigError
 from cloud.ingest.ingest import Ingester
 from cloud.studies import delete_study
 from tests.cloud.edges import ROOT, FakeEdge, scans
+from tests.nursery import REPOSITORY, nursery
 
 pytestmark = pytest.mark.door("command")
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
     """Run dicom-cloud with these settings and no others."""
-    return subprocess.run(
-        [sys.executable, "-m", "cloud", *arguments],
-        check=False,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[2]), **environment},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    told = {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY), **environment}
+    return nursery("cloud").run("cloud", *arguments, environ=told)
 
 
 def test_P023_an_edge_gets_its_number_once(database):

@@ -1,26 +1,22 @@
 """One edge under test: the real `python -m edge serve` on a folder, with a directory store and a local queue.
 
-``Box`` starts it from a *nursery*, a process that has the edge's modules imported already and forks for every start:
-the same code and the same settings, a second sooner, which is what makes hundreds of restarts affordable.
+``Box`` starts it from the nursery, in a session of its own.
 """
 
 import contextlib
-import ctypes
 import json
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
 from tests.crash.evidence import Evidence
-
-REPOSITORY = Path(__file__).resolve().parents[2]
+from tests.nursery import Child, Nursery
 
 
 def settings(folder: Path, **more: str) -> dict[str, str]:
@@ -47,38 +43,13 @@ class EdgeEnded(AssertionError):
     """The edge is gone although nothing was meant to kill it now."""
 
 
-class Nursery:
-    """The process that edges are forked from; children end with it only if they are killed."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        environ = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-        self._process = subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environ
-        )
-
-    def start(self, environ: dict[str, str], log: Path) -> int:
-        """Start one edge and return its process id."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        with self._lock:
-            self._process.stdin.write(json.dumps([environ, str(log)]) + "\n")
-            self._process.stdin.flush()
-            return int(self._process.stdout.readline())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.communicate()
-
-
 class Box:
     """One edge's folder and, when started, its process."""
 
     def __init__(self, nursery: Nursery, folder: Path, **more: str) -> None:
         self.folder = folder
         self.pid = 0
+        self._child: Child | None = None
         self.log = folder.with_suffix(".log")  # not inside: the folder may be a mounted disk
         self._nursery = nursery
         self._settings = settings(folder, ALLOW_VOLATILE_SPOOL="true", **more)  # /tmp may be one; SIGKILL spares it
@@ -101,7 +72,13 @@ class Box:
 
     def begin(self) -> Self:
         """Start the edge without waiting for it."""
-        self.pid = self._nursery.start(self._settings, self.log)
+        fd = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            environ = {**os.environ, **self._settings}
+            self._child = self._nursery.start("edge", "serve", environ=environ, output=fd, session=True)
+            self.pid = self._child.pid
+        finally:
+            os.close(fd)
         return self
 
     def start(self) -> Self:
@@ -120,6 +97,8 @@ class Box:
     def await_death(self, seconds: float) -> None:
         """Wait until the edge is gone, and with it its parse workers, which nobody kills: they end by themselves."""
         wait_for(lambda: not any(map(alive, session(self.pid))), seconds, "the edge or a worker of it is still there")
+        if self._child is not None:
+            self._child.wait(seconds)
         self.pid = 0
 
     def settle(self, seconds: float = 60, end: str = "RELEASED") -> None:
@@ -188,41 +167,3 @@ def start_sender(ledger: Path, seed: int, listening: Path, *more: Any) -> "subpr
     """Start one sender process that finds the edge by its listening file, again after each restart."""
     command = [sys.executable, "-S", Path(__file__).with_name("sender.py"), "--ledger", ledger, "--seed", seed]
     return subprocess.Popen([str(part) for part in (*command, "--listening", listening, *more)])
-
-
-def _name_threads() -> None:
-    """Let the kernel know the threads' names, as Python does by itself from 3.14 on: kills are aimed by them."""
-    system, run = ctypes.CDLL(None), threading.Thread.run
-
-    def named(self: threading.Thread) -> None:
-        system.prctl(15, self.name.encode()[:15], 0, 0, 0)  # PR_SET_NAME
-        run(self)
-
-    threading.Thread.run = named  # type: ignore[method-assign]
-
-
-def _nurse() -> None:
-    """Fork an edge per line on standard input; what follows the fork is `python -m edge serve`."""
-    import edge.__main__ as command
-    import edge.compose  # noqa: F401  # what serve imports, before the fork
-
-    _name_threads()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # killed children leave no zombies
-    while line := sys.stdin.readline():
-        environ, log = json.loads(line)
-        pid = os.fork()
-        if pid == 0:
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            os.setsid()
-            fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-            nothing = os.open(os.devnull, os.O_RDONLY)
-            for target, source in ((0, nothing), (1, fd), (2, fd)):
-                os.dup2(source, target)
-            os.environ.update(environ)
-            sys.argv = ["dicom-edge", "serve"]
-            os._exit(command.main(["serve"]) or 0)
-        print(pid, flush=True)
-
-
-if __name__ == "__main__":
-    _nurse()

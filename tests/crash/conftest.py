@@ -1,14 +1,11 @@
 """What the crash tests share."""
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.crash.box import Nursery
+from tests import nursery as shared
 
 
-@pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    """One process that the edges are forked from."""
-    with Nursery() as one:
-        yield one
+@pytest.fixture
+def nursery() -> shared.Nursery:
+    """What the edges are forked from."""
+    return shared.nursery()

@@ -12,10 +12,11 @@ from itertools import islice
 from pathlib import Path
 
 from tests.crash import uml
-from tests.crash.box import REPOSITORY, Box, Nursery, settings
+from tests.crash.box import Box, settings
 from tests.crash.checker import Verdict, check, check_any_part10, fingerprint, states
 from tests.crash.evidence import Evidence
 from tests.crash.ledger import Book, book
+from tests.nursery import REPOSITORY, Nursery
 
 PORT = 11112  # the guest has a network of its own
 SENDERS = 3

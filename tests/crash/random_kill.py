@@ -9,9 +9,10 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.crash.box import Box, Nursery, start_sender
+from tests.crash.box import Box, start_sender
 from tests.crash.checker import check, fingerprint, states
 from tests.crash.ledger import Book, load
+from tests.nursery import Nursery
 
 SENDERS = 8
 BURST = 12  # instances a sender sends in one life of the edge: a study, so that generations close in between

@@ -21,11 +21,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.crash.box import Box, Nursery, alive, wait_for
+from tests.crash.box import Box, alive, wait_for
 from tests.crash.checker import check, fingerprint
 from tests.crash.evidence import Evidence
 from tests.crash.ledger import Book, LedgerFile, Sent, load
 from tests.crash.sender import Association, Gone, dataset, images
+from tests.nursery import Nursery
 
 # Calls that change no file, no name and nothing on the wire, so that a kill at one leaves what a kill at the next
 # changing call does (README). What stands in neither list is taken for changing: a call new here is a point at once.

@@ -13,10 +13,11 @@ import pynetdicom
 import pytest
 from pydicom.filereader import read_file_meta_info
 
-from tests.crash.box import Box, Nursery, start_sender
+from tests.crash.box import Box, start_sender
 from tests.crash.checker import check
 from tests.crash.evidence import Evidence
 from tests.crash.ledger import Sent, book, load
+from tests.nursery import Nursery
 
 pytestmark = pytest.mark.door("socket", "file")
 

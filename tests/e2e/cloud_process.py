@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,8 +11,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from cloud.db.engine import open_engine
+from tests.nursery import REPOSITORY, nursery
 
-ROOT = Path(__file__).parents[2]
 SECONDS = 30.0
 
 
@@ -25,12 +23,8 @@ class CloudProcess:
         self.log = folder / f"cloud-{command.replace(' ', '-')}.log"
         self.settings = settings
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "cloud", *command.split()],
-                env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **settings},
-                stdout=log,
-                stderr=log,
-            )
+            environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1", **settings}
+            self.process = nursery("cloud").start("cloud", *command.split(), environ=environ, output=log.fileno())
 
     def stop(self, signum: int = signal.SIGTERM) -> int:
         """End it and return its exit status."""

@@ -5,7 +5,6 @@ import os
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -22,6 +21,7 @@ from pynetdicom import AE
 from pynetdicom.association import Association
 
 from tests.association.wire import RELEASE_RQ, Peer, context, p_data, pdv, store_rq
+from tests.nursery import Child, nursery
 
 SECONDS = 30.0
 NOWHERE = "http://127.0.0.1:9"  # the discard port: a store that is away
@@ -50,7 +50,7 @@ class EdgeProcess:
             "ALLOW_VOLATILE_SPOOL": "true",
             **settings,
         }
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: Child | subprocess.Popen[bytes] | None = None
 
     @property
     def environ(self) -> dict[str, str]:
@@ -71,9 +71,7 @@ class EdgeProcess:
             done = self.command("restore", "--new")
             assert done.returncode == 0, done.stderr
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "edge", "serve"], env=self.environ, stdout=log, stderr=log
-            )
+            self.process = nursery().start("edge", "serve", environ=self.environ, output=log.fileno())
         self.until(self._listens, "the edge listens")
         return self
 
@@ -98,10 +96,7 @@ class EdgeProcess:
 
     def command(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """Run ``dicom-edge`` with this edge's settings, as its operator would."""
-        return subprocess.run(
-            [sys.executable, "-m", "edge", *arguments],
-            env=self.environ, capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
+        return nursery().run("edge", *arguments, environ=self.environ)
 
     def status(self) -> dict[str, Any]:
         done = self.command("status", "--json")

@@ -39,12 +39,13 @@ from edge.errors import JournalError
 from edge.journal.rows import Decision
 from edge.services import decisions
 from tests.association.wire import Peer
-from tests.crash.box import Nursery, alive
+from tests.crash.box import alive
 from tests.crash.checker import check, fingerprint
 from tests.crash.ledger import Sent, book
 from tests.crash.sender import dataset
 from tests.e2e.raw_sender import CONTEXTS, pdus, without
 from tests.e2e.troubled_box import TroubledBox
+from tests.nursery import Nursery
 from tests.parts import program
 
 pytestmark = pytest.mark.door("socket", "file")

@@ -14,10 +14,11 @@ from pydicom.data.data_manager import external_data_sources
 from pynetdicom import AE
 
 from edge.wire import WireTap
-from tests.crash.box import Box, Nursery, wait_for
+from tests.crash.box import Box, wait_for
 from tests.crash.checker import check
 from tests.crash.evidence import received_sha256
 from tests.crash.ledger import Sent, book
+from tests.nursery import Nursery
 from tests.parts import program
 
 pytestmark = [

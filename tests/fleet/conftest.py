@@ -1,7 +1,5 @@
 """A nucleus, and an edge that runs as its component."""
 
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -9,6 +7,7 @@ import pytest
 
 from tests.e2e.edge_process import EdgeProcess
 from tests.fleet.nucleus_double import NucleusDouble
+from tests.nursery import nursery
 
 
 class Component(EdgeProcess):
@@ -33,11 +32,8 @@ class Component(EdgeProcess):
 
     def command(self, *arguments: str):
         """As an operator on the box: with the settings that the running edge wrote down."""
-        return subprocess.run(
-            [sys.executable, "-m", "edge", *arguments],
-            env={"PATH": self.environ["PATH"], "DICOM_EDGE_CONFIG": str(self.spool / "run/settings.toml")},
-            capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
+        told = {"PATH": self.environ["PATH"], "DICOM_EDGE_CONFIG": str(self.spool / "run/settings.toml")}
+        return nursery().run("edge", *arguments, environ=told)
 
 
 @pytest.fixture

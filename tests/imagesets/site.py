@@ -14,6 +14,7 @@ from unittest import mock
 from cloud.__main__ import main
 from tests.healthimaging import ROLE, HealthImaging
 from tests.imagesets.pictures import write_picture
+from tests.nursery import nursery
 from tests.seaweed import S3Endpoint
 
 ROOT = Path(__file__).parents[2]
@@ -113,16 +114,9 @@ class Site:
 
     def run_process(self, *arguments: str | Path, **settings: str) -> "subprocess.CompletedProcess[str]":
         """Do the same in a process of its own."""
-        return subprocess.run(
-            [sys.executable, "-m", "cloud", "image-sets", *map(str, arguments)],
-            cwd=self.folder,
-            env={**self.settings, **settings},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
-        )
+        told = {**self.settings, **settings}
+        words = ("image-sets", *map(str, arguments))
+        return nursery("cloud").run("cloud", *words, environ=told, folder=self.folder, timeout=100)
 
     def imported(self, folder: Path, *more: str) -> str:
         """Import a folder, which must work, and return the job's id."""

@@ -2,12 +2,11 @@
 
 import json
 import os
-import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.nursery import nursery
 from tests.pipeline.api import SCANS, Api
 
 DCMDATA = Path(__file__).parents[2] / "dcmdata"
@@ -72,17 +71,12 @@ class Container:
             **self.environment,
         }
         (self.folder / "work").mkdir(exist_ok=True)
-        done = subprocess.run(
-            [
-                sys.executable, "-m", "cloud.pipeline.process.process_dicom",
-                *(word for name, value in given.items() for word in (f"--{name}", value)),
-            ],
-            env={name: value for name, value in told.items() if value},
-            capture_output=True,
-            text=True,
+        done = nursery("cloud").run(
+            "cloud.pipeline.process.process_dicom",
+            *(word for name, value in given.items() for word in (f"--{name}", value)),
+            environ={name: value for name, value in told.items() if value},
             timeout=100,
-            check=False,
-        )  # fmt: skip
+        )
         assert "Traceback" not in done.stderr, done.stderr
         report = self.folder / "report.json"
         return Processed(

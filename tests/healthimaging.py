@@ -7,6 +7,7 @@ endpoint is a directory store that stands for every bucket. Nothing waits longer
 import json
 import os
 import signal
+import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -51,7 +52,7 @@ class HealthImaging:
             **where,
             **settings,
         }
-        self._process: Child | None = None
+        self._process: Child | subprocess.Popen[bytes] | None = None
         self._clients: dict[str, Any] = {}
         self.url = ""
 

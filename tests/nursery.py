@@ -91,11 +91,11 @@ class Nursery:
     def __init__(self, wing: str = "edge") -> None:
         self._lock = threading.Lock()
         self._line, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY)}
+        self._environ = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
         with other:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.nursery", wing, str(other.fileno())],
-                cwd=REPOSITORY, stdin=subprocess.DEVNULL, env=environ, pass_fds=[other.fileno()],
+                cwd=REPOSITORY, stdin=subprocess.DEVNULL, env=self._environ, pass_fds=[other.fileno()],
             )  # fmt: skip
 
     def start(
@@ -107,11 +107,17 @@ class Nursery:
         error: int | None = None,
         folder: Path | None = None,
         session: bool = False,
-    ) -> Child:
+    ) -> "Child | subprocess.Popen[bytes]":
         """Start ``python -m module arguments`` in ``folder``, perhaps in a session of its own.
 
-        It writes to the descriptors ``output`` and ``error``, without the second to the first alone.
+        It writes to the descriptors ``output`` and ``error``, without the second to the first alone. A fork is past
+        what loader and interpreter read at their start: who sets that otherwise than here gets a start of its own.
         """
+        if any(self._is_read_at_start(name, value) for name, value in environ.items()):
+            return subprocess.Popen(
+                [sys.executable, "-m", module, *arguments], env=environ, cwd=folder, start_new_session=session,
+                stdin=subprocess.DEVNULL, stdout=output, stderr=output if error is None else error,
+            )  # fmt: skip
         asked = [module, arguments, dict(environ), str(folder or Path.cwd()), session]
         told, tell = os.pipe()
         try:
@@ -121,6 +127,10 @@ class Nursery:
                 return Child(int(self._line.recv(16)), told)
         finally:
             os.close(tell)
+
+    def _is_read_at_start(self, name: str, value: str) -> bool:
+        is_read = name.startswith(("LD_", "PYTHON")) and name != "PYTHONUNBUFFERED"
+        return is_read and value != self._environ.get(name)
 
     def run(
         self,

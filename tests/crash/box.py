@@ -49,7 +49,7 @@ class Box:
     def __init__(self, nursery: Nursery, folder: Path, **more: str) -> None:
         self.folder = folder
         self.pid = 0
-        self._child: Child | None = None
+        self._child: Child | subprocess.Popen[bytes] | None = None
         self.log = folder.with_suffix(".log")  # not inside: the folder may be a mounted disk
         self._nursery = nursery
         self._settings = settings(folder, ALLOW_VOLATILE_SPOOL="true", **more)  # /tmp may be one; SIGKILL spares it

@@ -95,7 +95,7 @@ def test_D8_I1_with_an_index_of_a_later_version_receiving_goes_on_and_the_line_w
         told = edge.events("stage.waiting")[0]
         assert "newer software (schema revision 9001)" in told["text"]
         assert "upgrade this edge" in told["hint"]
-        assert edge.states() == {"ANNOUNCED": 1, "RECEIVED": 1}
+        edge.until_states(ANNOUNCED=1, RECEIVED=1)
         assert edge.rows("SELECT * FROM instance", "spool/index.db") == rows
         change(edge.spool / "index.db", f"UPDATE edgeindexversion SET version_num = '{revision}'")
         edge.until_states(ANNOUNCED=2)

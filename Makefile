@@ -74,7 +74,7 @@ coverage: env-dev ## write tests/COVERAGE.md again
 
 assets: env ## build the functions' zips into build/functions, for AWS's Linux and the Python of this environment
 	@mkdir -p build/functions
-	@for name in dashboard import ingest operate; do $(PYTHON_IN) deploy/function_asset.py --function $$name build/functions/$$name.zip || exit; done
+	@for name in api dashboard import ingest operate; do $(PYTHON_IN) deploy/function_asset.py --function $$name build/functions/$$name.zip || exit; done
 
 # The templates of each image pipeline that has a config in deploy/ (the example has made-up names).
 pipelines: env

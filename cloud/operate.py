@@ -17,7 +17,14 @@ from cloud.__main__ import main
 
 #: Commands that end by themselves and need no folder of this machine.
 COMMANDS = ("migrate", "status", "list-edges", "register-edge", "delete-study", "accept", "rebuild", "orphans")
-_HINT = f'invoke with {{"command": [one of {", ".join(COMMANDS)}, …]}}; --help after a command explains it'
+#: Of a group of commands, those that ask the database alone.
+OF_GROUP = {
+    "pipeline": ("register", "list", "file-ids", "token", "tokens", "revoke"),
+    "edc": ("seed",),
+}
+_HINT = (
+    f'invoke with {{"command": [one of {", ".join((*COMMANDS, *OF_GROUP))}, …]}}; --help after a command explains it'
+)
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
@@ -31,13 +38,28 @@ def run(command: object) -> dict[str, Any]:
     """Run ``dicom-cloud`` with these arguments; status 2 is one that cannot be understood."""
     if not isinstance(command, list) or not all(isinstance(word, str) for word in command) or not command:
         return {"status": 2, "out": "", "err": f"no command was given\n  {_HINT}\n"}
-    if command[0] not in COMMANDS:
-        return {"status": 2, "out": "", "err": f"{command[0][:40]!r} does not run here\n  {_HINT}\n"}
+    if (why := _elsewhere(command)) is not None:
+        return {"status": 2, "out": "", "err": why}
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         status = _status(command)
     sys.stderr.write(err.getvalue())  # the function's log keeps on record what an operator did
     return {"status": status, "out": out.getvalue(), "err": err.getvalue()}
+
+
+def _elsewhere(command: Sequence[str]) -> str | None:
+    """Return why a command does not run here, and where it does; None for one that runs here."""
+    group = OF_GROUP.get(command[0])
+    if group is None:
+        return None if command[0] in COMMANDS else f"{command[0][:40]!r} does not run here\n  {_HINT}\n"
+    said = f"{command[0]} {command[1][:40]}" if len(command) > 1 else command[0]
+    if len(command) > 1 and command[1] in (*group, "-h", "--help"):
+        return None
+    return (
+        f"{said!r} does not run here: of {command[0]!r} only {', '.join(group)} ask the database alone\n"
+        "  the others act on an account with a person's own rights (IAM, CloudFormation, Step Functions): type\n"
+        f"  dicom-cloud {said} … --pipeline CONFIG on a machine with the pipeline's config file and an AWS profile\n"
+    )
 
 
 def _status(command: Sequence[str]) -> int:

@@ -23,6 +23,7 @@ from deploy.stacks.greengrass import RECIPE, AliasStack, GreengrassStack
 from deploy.stacks.importing import ImportStack
 from deploy.stacks.ingestion import IngestionStack
 from deploy.stacks.pipeline import add_pipeline, read_pipelines
+from deploy.stacks.pipeline_api import PipelineApiStack
 from deploy.stacks.store import StoreStack
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -55,6 +56,8 @@ def build_app(config: Config, assets: Assets, out: Path | None, pipelines: Path)
         ImportStack(app, config=config, store=store, database=database, assets=assets)
     if config.DASHBOARD_CONFIG.domain_name and database is not None:
         DashboardStack(app, config=config, store=store, database=database, assets=assets)
+    if config.PIPELINE_API_CONFIG.enabled:
+        PipelineApiStack(app, config=config, store=store, database=database, assets=assets)
     AlarmStack(app, config=config, store=store, database=database, ingestion=ingestion, assets=assets)
     fleet = FleetStack(app, config=config)
     edges = [EdgeStack(app, config=config, edge=edge, store=store, fleet=fleet) for edge in config.EDGE_CONFIG]

@@ -104,6 +104,17 @@ class DashboardConfig(_Section):
     allowed_cidr: str = Field(default="0.0.0.0/0", description="addresses that may reach the sign-in page")
 
 
+class PipelineApiConfig(_Section):
+    """The image pipeline's API behind API Gateway."""
+
+    enabled: bool = Field(default=False, description="True: the stack is made; its address is the pipelines' EDC_HOST")
+    plugin: bool = Field(default=True, description="False switches the plug-in off: every call is refused (P056)")
+    upload_bucket: str = Field(default="", description="the EDC's source bucket, for direct uploads; none without it")
+    edc_secret_arn: str = Field(default="", description="secret of the EDC's database; the index's own if empty")
+    edc_cidr: str = Field(default="", description="its network, which you peer with the VPC; needed inside a VPC only")
+    key_arns: tuple[str, ...] = Field(default=(), description="KMS keys of that bucket and that secret")
+
+
 class AlarmConfig(_Section):
     """Who is told, and from when on."""
 
@@ -126,11 +137,18 @@ class Config(_Section):
     LAMBDA_CONFIG: LambdaConfig = LambdaConfig()
     GREENGRASS_CONFIG: GreengrassConfig = GreengrassConfig()
     DASHBOARD_CONFIG: DashboardConfig = DashboardConfig()
+    PIPELINE_API_CONFIG: PipelineApiConfig = PipelineApiConfig()
     ALARM_CONFIG: AlarmConfig = AlarmConfig()
 
     @model_validator(mode="after")
     def _between(self) -> Self:
-        faults = [*self._name_faults(), *self._network_faults(), *self._tag_faults(), *self._option_faults()]
+        faults = [
+            *self._name_faults(),
+            *self._network_faults(),
+            *self._tag_faults(),
+            *self._option_faults(),
+            *self._api_faults(),
+        ]
         if faults:
             raise ValueError("\n".join(faults))
         return self
@@ -174,6 +192,17 @@ class Config(_Section):
                 faults.append(f"RESOURCE_TAGS: {name[:40]!r}: 1 to 128 characters, and not aws:")
             if len(value) > 256:
                 faults.append(f"RESOURCE_TAGS: the value of {name[:40]!r} is longer than 256 characters")
+        return faults
+
+    def _api_faults(self) -> list[str]:
+        faults, api = [], self.PIPELINE_API_CONFIG
+        if api.edc_cidr:
+            try:
+                ipaddress.IPv4Network(api.edc_cidr)
+            except ValueError:
+                faults.append(f"PIPELINE_API_CONFIG.edc_cidr: {api.edc_cidr!r} is no IPv4 network such as 10.20.0.0/16")
+        if (api.edc_secret_arn or api.upload_bucket or api.edc_cidr) and not api.enabled:
+            faults.append("PIPELINE_API_CONFIG: set enabled = true, or nothing else of it")
         return faults
 
     def _option_faults(self) -> list[str]:

@@ -28,16 +28,17 @@ LEFT_AT_HOME = ("cloud/local_healthimaging", "cloud/pipeline/labs/operations.py"
 
 #: Requirements of the project that the functions do without; whatever else is required, is packed.
 WITHOUT = {
-    "alembic": "makes tables: the operator's function",
+    "alembic": "makes tables: the operator's function; dashboard and API ask it which are the newest",
     "awscrt": "computes checksums for the directory store; the functions ask S3 for them",
-    "fastapi": "the dashboard's",
+    "fastapi": "the dashboard's and the API's",
     "jinja2": "the dashboard's",
-    "mangum": "hands the dashboard the load balancer's requests",
+    "mangum": "hands them requests of load balancer and gateway",
     "uvicorn": "serves the dashboard on a machine; in Lambda nothing listens",
 }
 #: What one function has that the others do without.
 FUNCTIONS: dict[str, set[str]] = {
-    "dashboard": {"fastapi", "jinja2", "mangum"},
+    "api": {"alembic", "fastapi", "mangum"},
+    "dashboard": {"alembic", "fastapi", "jinja2", "mangum"},
     "import": set(),
     "ingest": set(),
     "operate": {"alembic"},

@@ -8,11 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy as sa
-
-from cloud.config import database_url, load_settings
+from cloud.config import load_settings
 from cloud.console import open_index, printable
-from cloud.db.engine import open_engine
 from cloud.errors import ConfigError, SeedFault, TokenFault
 from cloud.events import configure_logging
 from cloud.pipeline.api.tokens import BOT, Group
@@ -111,45 +108,20 @@ def _edc(group: Any) -> None:
     which.add_argument("--demo", action="store_true", help="invented rows: two participants, three records")
 
 
-def edc_url(settings: EdcSettings) -> str:
-    """Return the address of the EDC's database."""
-    if settings.EDC_DATABASE_URL is not None:
-        return settings.EDC_DATABASE_URL.get_secret_value()
-    return database_url(settings)
-
-
 def _api(arguments: argparse.Namespace) -> int:
-    from cloud.pipeline.api.app import Parts, build_app
+    from cloud.pipeline.api.app import build_app
+    from cloud.pipeline.api.opening import open_parts
     from cloud.serving import bind, serve
 
     settings = load_settings(ApiSettings, arguments.config)
     configure_logging(settings.LOGLEVEL)
-    names = settings.edc_names()
+    parts = open_parts(settings)
     listener = bind(settings.PIPELINE_API_HOST, settings.PIPELINE_API_PORT, what="the API", setting="PIPELINE_API_PORT")
-    engine, edc = open_engine(database_url(settings)), open_engine(edc_url(settings))
-    uploads = _uploads(settings, engine, edc)
-    parts = Parts(engine=engine, edc=edc, names=names, on=settings.EDC_IMAGE_PIPELINE_PLUGIN, uploads=uploads)
     serve(build_app(parts), listener, lambda address: print(f"pipeline API: {address}", flush=True))
-    engine.dispose()
-    edc.dispose()
+    parts.engine.dispose()
+    if parts.edc is not None:
+        parts.edc.dispose()
     return 0
-
-
-def _uploads(settings: ApiSettings, engine: sa.Engine, edc: sa.Engine) -> Any:
-    if settings.UPLOAD_BUCKET is None:
-        return None
-    from cloud.pipeline.api.uploads import open_uploads
-
-    return open_uploads(
-        engine,
-        edc,
-        settings.edc_names(),
-        bucket=settings.UPLOAD_BUCKET,
-        region=settings.AWS_REGION,
-        endpoint_url=settings.AWS_ENDPOINT_URL,
-        browser_url=settings.UPLOAD_ENDPOINT_URL,
-        clock=lambda: datetime.now(UTC),
-    )
 
 
 def _register(arguments: argparse.Namespace) -> int:
@@ -252,6 +224,7 @@ def _revoke(arguments: argparse.Namespace) -> int:
 
 
 def _seed(arguments: argparse.Namespace) -> int:
+    from cloud.pipeline.edc.opening import open_edc
     from cloud.pipeline.edc.schema import DEMO, seed
 
     settings = load_settings(EdcSettings, arguments.config)
@@ -262,7 +235,7 @@ def _seed(arguments: argparse.Namespace) -> int:
             rows = json.loads(arguments.file.read_text(encoding="utf-8"))
         except (OSError, ValueError) as e:
             raise SeedFault(f"{arguments.file} cannot be read as JSON ({type(e).__name__})") from e
-    engine = open_engine(edc_url(settings))
+    engine = open_edc(settings)
     counts = seed(engine, rows)
     engine.dispose()
     for name, count in counts.items():

@@ -19,9 +19,17 @@ class EdcSettings(DatabaseSettings):
     EDC_DATABASE_URL: Secret = Field(
         None, description="the EDC's database; the index's own if not set; a secret, never shown"
     )
+    EDC_SECRET_ARN: Text = Field(None, description="AWS secret with its address, in place of EDC_DATABASE_URL")
     EDC_NAMES_FILE: Folder = Field(
         None, description="TOML or JSON: the EDC's own table and column names, where they differ"
     )
+
+    def faults(self) -> list[str]:
+        """Return what is wrong between several settings, one sentence each."""
+        faults = super().faults()
+        if self.EDC_DATABASE_URL is not None and self.EDC_SECRET_ARN is not None:
+            faults.append("set at most one of EDC_DATABASE_URL and EDC_SECRET_ARN")
+        return faults
 
     def edc_names(self) -> EdcNames:
         """Return the names of the file; raises ConfigError."""

@@ -9,11 +9,20 @@ from pathlib import Path
 
 import pytest
 
+from deploy.function_asset import FUNCTIONS, WITHOUT
+
 pytestmark = pytest.mark.door("command")
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, str(ROOT / "deploy" / "function_asset.py")]
 
+HANDLERS = {
+    "api": "cloud.pipeline.api.handler",
+    "dashboard": "cloud.dashboard.handler",
+    "import": "cloud.imports.handler",
+    "ingest": "cloud.ingest.handler",
+    "operate": "cloud.operate",
+}
 MOST_ZIPPED = 25_000_000  # 14 MB today; Lambda takes 50 MB at most without a detour over S3
 MOST_UNPACKED = 75_000_000  # 47 MB today; Lambda takes 250 MB, and each cold start reads it
 
@@ -56,6 +65,25 @@ assert not outside, outside
 """
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, timeout=100, env={}, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("function", HANDLERS)
+def test_E030_no_function_wants_what_its_zip_leaves_out(function):
+    """Each handler loads where the distributions that its zip is packed without cannot be imported."""
+    left_out = sorted(WITHOUT.keys() - FUNCTIONS[function])
+    code = f"""
+import importlib, sys
+class LeftOut:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {left_out!r}:
+            raise ModuleNotFoundError(f"the zip has no {{name}}")
+sys.meta_path.insert(0, LeftOut())
+importlib.import_module({HANDLERS[function]!r})
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=100, check=False
     )
     assert done.returncode == 0, done.stderr
 

@@ -166,3 +166,28 @@ def test_E053_a_rotated_secret_is_asked_for_again(postgres):
     with pytest.raises(sa.exc.OperationalError):
         hopeless.connect()
     hopeless.dispose()
+
+
+@pytest.mark.door("command", "SQL")
+def test_P047_P054_the_operators_function_registers_pipelines_and_gives_tokens(environment):
+    """What asks the database alone runs beside it: the pipeline is listed, the token holds until it is revoked."""
+    assert operate.handler({"command": ["pipeline", "register", "amypet", "Amyloid PET"]}, None)["status"] == 0
+    assert "Amyloid PET" in operate.handler({"command": ["pipeline", "list"]}, None)["out"]
+    token = operate.handler({"command": ["pipeline", "token"]}, None)["out"].strip()
+    assert environment.one("SELECT count(*) FROM apitoken") == 1
+    told = operate.handler({"command": ["pipeline", "tokens"]}, None)["out"]
+    assert "image-pipeline-aws-integration-bot" in told
+    assert token not in told
+    assert "is revoked" in operate.handler({"command": ["pipeline", "revoke", "1"]}, None)["out"]
+
+
+@pytest.mark.door("command")
+@pytest.mark.parametrize(
+    "command", [["pipeline", "lab", "add", "core"], ["pipeline", "setup", "x.config"], ["pipeline"], ["edc"]]
+)
+def test_P170_what_wants_a_persons_own_rights_says_where_it_runs(command):
+    """Labs, setup and runs are refused with the command to type elsewhere, and why."""
+    told = operate.handler({"command": command}, None)
+    assert told["status"] == 2
+    assert f"dicom-cloud {' '.join(command[:2])} … --pipeline CONFIG" in told["err"]
+    assert "does not run here" in told["err"]

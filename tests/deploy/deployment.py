@@ -17,6 +17,7 @@ from tests.parts import cdk_command, cdk_python
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
 STACK = "trial"
+UPLOADS = "edc-uploads"  # the EDC's bucket, which is there before
 TLS = {"aws:SecureTransport", "s3:TlsVersion"}
 
 
@@ -56,6 +57,7 @@ class Deployment:
         """Deploy all stacks, then let the local AWS ask for rights, which the cdk command's roles were not."""
         self.aws.folder.mkdir()
         self.aws.start()
+        self.client("s3").create_bucket(Bucket=UPLOADS)
         made = self.client("secretsmanager").create_secret(Name="index", SecretString=json.dumps(self._secret))
         config = (
             f'CDK_APP_NAME = "{STACK}"\nREGION = "{REGION}"\n'
@@ -63,6 +65,7 @@ class Deployment:
             f'DB_CONFIG = {{ secret_arn = "{made["ARN"]}" }}\n'
             "AHLI_CONFIG = { ahli_enabled = false }\n"  # the local AWS has no HealthImaging
             "GREENGRASS_CONFIG = { enabled = false }\n"  # nor Greengrass
+            f'PIPELINE_API_CONFIG = {{ enabled = true, upload_bucket = "{UPLOADS}" }}\n'
             "LAMBDA_CONFIG = { timeout = 100, memory = 256, concurrency = 2 }\n"
         )
         out = self._folder / "templates"

@@ -4,6 +4,7 @@ import json
 from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
 
+import httpx
 import psycopg
 import pytest
 from botocore.exceptions import ClientError
@@ -11,7 +12,7 @@ from sqlalchemy import make_url
 
 from cloud.db.engine import open_engine
 from tests.certificates import authority
-from tests.deploy.deployment import ACCOUNT, REGION, STACK, Deployment, until
+from tests.deploy.deployment import ACCOUNT, REGION, STACK, UPLOADS, Deployment, until
 from tests.deploy.tls_front import TlsFront
 from tests.e2e.edge_process import running, scan, send
 from tests.postgres import postgres_server  # noqa: F401 - a fixture
@@ -162,3 +163,37 @@ def test_fault_23_the_same_keys_reach_nothing_of_another_edge(deployment):
     ):
         assert "AccessDenied" in refused(call, **arguments), call
     assert REGION
+
+
+@pytest.mark.door("HTTP", "SQL", "command")
+def test_P047_P050_P054_P169_the_deployed_api_answers_through_its_gateway(deployment):
+    """The operator's function registers a pipeline and gives tokens; through API Gateway a run gets its record, and a
+    file goes into the EDC's bucket by the rights of the function's role, in its folder and nowhere else.
+    """
+    stacks = deployment.stacks
+    assert stacks.operate("edc", "seed", "--demo")["status"] == 0
+    assert stacks.operate("pipeline", "register", "amypet", "Amyloid PET")["status"] == 0
+    uploader = stacks.operate("pipeline", "token", "--user", "coordinator", "--group", "image_pipeline_upload")
+    assert uploader["status"] == 0, uploader
+    bot = stacks.operate("pipeline", "token")["out"].strip()
+    url = f"{stacks.aws.url}/_aws/execute-api/{stacks.output(f'{STACK}-pipeline-api', 'ApiId')}/$default"
+
+    def post(path, token, **body):
+        return httpx.post(f"{url}{path}", json=body, headers={"Authorization": f"Bearer {token}"}, timeout=60)
+
+    assert httpx.get(f"{url}/health", timeout=60).json() == {"status": "ok", "plugin": "on"}
+    token = uploader["out"].strip()
+    begun = post(
+        "/pipeline/upload", token, subject_event_crf_id=11, ddfile_name="scan", file_name="visit.zip", size=5
+    ).json()["data"]
+    (part,) = post(f"/pipeline/upload/{begun['id']}/parts", token, numbers=[1]).json()["data"]
+    sent = httpx.put(part["url"], content=b"bytes", timeout=60)
+    assert sent.status_code == 200, sent.text
+    parts = [{"number": 1, "etag": sent.headers["ETag"]}]
+    done = post(f"/pipeline/upload/{begun['id']}/complete", token, parts=parts)
+    assert done.status_code == 200, done.text
+    assert stacks.client("s3").get_object(Bucket=UPLOADS, Key=begun["key"])["Body"].read() == b"bytes"
+    upload = rows(deployment, "SELECT id FROM subjecteventcrffile ORDER BY id DESC LIMIT 1")[0][0]
+    made = post("/pipeline/edcpipeline/file", bot, pipeline_code="amypet", subject_event_crf_file_id=upload)
+    assert rows(deployment, "SELECT id, status FROM edcpipelinefile") == [(made.json()["data"]["id"], "Started")]
+    assert post("/pipeline/edcpipeline/file", "nobody", pipeline_code="amypet").status_code == 401

@@ -34,7 +34,7 @@ COMPILE = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 -
 	--no-annotate --no-emit-index-url $(if $(UPGRADE),--upgrade)
 
 .DEFAULT_GOAL := help
-.PHONY: pipelines help demo test check format bench coverage lock tools clean env env-dev env-ministack env-sslyze env-cdk assets synth deploy destroy cdk
+.PHONY: pipelines unkept pipeline-coverage help demo test check format bench coverage lock tools clean env env-dev env-ministack env-sslyze env-cdk assets synth deploy destroy cdk
 .NOTPARALLEL:
 
 help: ## this list
@@ -65,6 +65,17 @@ format: env-dev ## lay out the code as `make check` wants it
 	$(VENV)/bin/ruff check --fix
 	$(VENV)/bin/ruff format
 
+# The functions are called one by one, process_dicom runs as the process that it is; half a minute.
+COVERED = tests/pipeline/test_functions.py tests/pipeline/test_process.py tests/pipeline/test_process_errors.py \
+	tests/pipeline/test_process_s3.py tests/pipeline/test_archives.py tests/pipeline/test_copying.py
+
+pipeline-coverage: env-dev env-ministack ## the image pipeline's functions and process: unit tests, their coverage, and its floor
+	@rm -f .coverage .coverage.*
+	@MINISTACK_PYTHON=$(abspath $(MINISTACK_VENV))/bin/python $(PYTHON_IN) -m coverage run -m pytest -q -n 0 \
+		-m "not full" $(COVERED)
+	@$(PYTHON_IN) -m coverage combine -q
+	@$(PYTHON_IN) -m coverage report
+
 bench: env-dev ## speed beside other receivers, on a quiet machine; QUICK=1 (some minutes), CELLS=, PEERS=
 	@deploy/tools.sh storescu Orthanc
 	@$(PYTHON_IN) -m tests.bench $(BENCH_ARGS)
@@ -86,7 +97,12 @@ synth: env-cdk assets pipelines ## write the cloud's templates into build/cdk.ou
 	PATH="$(abspath $(CDK_VENV))/bin:$$PATH" $(CDK_VENV)/bin/python -m deploy.app --out build/cdk.out
 	$(CDK_VENV)/bin/cfn-lint --ignore-checks W3005 -- build/cdk.out/*.template.json
 
-deploy: synth cdk ## deploy the stacks to AWS (your profile); STACKS='dicom-edge-edge-lab1' names some, else all
+# Stacks that `dicom-cloud pipeline setup` keeps are not taken over.
+unkept: env
+	@for file in $(filter-out deploy/example-%,$(wildcard deploy/*.config)); do \
+		$(VENV)/bin/dicom-cloud pipeline stacks --for-app $$file || exit; done
+
+deploy: synth cdk unkept ## deploy the stacks to AWS (your profile); STACKS='dicom-edge-edge-lab1' names some, else all
 	$(CDK) deploy $(if $(STACKS),$(STACKS),--all)
 
 destroy: synth cdk ## delete the stacks; bucket, key, logs and a last snapshot stay (see deploy/README.md)

@@ -85,13 +85,14 @@ def _required(name: str, extras: set[str]) -> Iterator[Requirement]:
 
 def contents(function: str = "ingest") -> dict[str, Path]:
     """Return what goes into the zip: name in the zip -> file on disk, in order."""
-    files = dict(_own_files())
+    files = dict(own_files())
     for name in requirements(function):
         files |= _installed_files(importlib.metadata.distribution(name))
     return dict(sorted(files.items()))
 
 
-def _own_files() -> Iterable[tuple[str, Path]]:
+def own_files() -> Iterable[tuple[str, Path]]:
+    """Yield our own modules: name in the zip, file on disk."""
     for package in PACKAGES:
         start = ROOT / package
         for path in [start] if start.is_file() else start.rglob("*"):

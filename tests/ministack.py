@@ -85,9 +85,14 @@ def aws_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
+#: Functions run on another interpreter than its own: one whose environment has what their zip leaves out.
+_FUNCTIONS_ON = "import runpy, sys; sys.executable = {!r}; runpy.run_module('ministack', run_name='__main__')"
+
+
 @contextmanager
-def ministack(folder: Path, **settings: str) -> Iterator[str]:
+def ministack(folder: Path, *, functions_on: str | None = None, **settings: str) -> Iterator[str]:
     """Start one, with further settings of its own, and stop it at the end; its address."""
+    started = ["-c", _FUNCTIONS_ON.format(functions_on)] if functions_on else ["-m", "ministack"]
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     environment = {
@@ -101,7 +106,7 @@ def ministack(folder: Path, **settings: str) -> Iterator[str]:
     }
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
-            [ministack_python(), "-m", "ministack"], cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT
+            [ministack_python(), *started], cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT
         )
     try:
         _wait_until_it_answers(url, process)

@@ -58,6 +58,7 @@ class Code(StrEnum):
     ERRL4003 = "ERRL4003"
     ERRL6001 = "ERRL6001"
     ERRL7001 = "ERRL7001"
+    ERRL7002 = "ERRL7002"
     ERRL8001 = "ERRL8001"
     ERRL9001 = "ERRL9001"
     ERRL9002 = "ERRL9002"
@@ -121,6 +122,7 @@ TABLE: Final[dict[Code, Meaning]] = {
     Code.ERRL4003: Meaning("API call failed", Part.L4),
     Code.ERRL6001: Meaning("Failed to tell people of an error", Part.L6),  # ours
     Code.ERRL7001: Meaning("Failed to tell people of a completed run", Part.L7),  # ours
+    Code.ERRL7002: Meaning("Failed to send the digest", Part.L7),  # ours
     Code.ERRL8001: Meaning("Failed to call API", Part.L8),
     Code.ERRL9001: Meaning("Failed to start the run", Part.L9),  # ours
     Code.ERRL9002: Meaning("The run ended before its last state", Part.L9),  # ours

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 from botocore.exceptions import ClientError
 
@@ -23,8 +24,11 @@ from cloud.pipeline.machine.unquarantine import find_in_quarantine, unquarantine
 from cloud.pipeline.notices.error_log import ErrorLogs
 from cloud.pipeline.notices.window import Window, read_window
 from cloud.pipeline.setup.account import Account, open_account
+from cloud.pipeline.setup.apply import MadeBy, find_stack, made_by
+from cloud.pipeline.setup.config import STACKS
 from cloud.pipeline.setup.config_file import load_config_file
 from cloud.pipeline.setup.course import set_up
+from cloud.pipeline.setup.network import place_in_vpc
 from cloud.pipeline.setup.written import write_templates
 
 
@@ -33,15 +37,40 @@ def set_up_pipeline(arguments: argparse.Namespace) -> int:
     account = open_account(arguments.file)
     with plainly():
         asset = None if arguments.without_stacks else arguments.zip
-        set_up(account.config, asset, account.client, account.region, say)
+        container = arguments.container if arguments.container and arguments.container.exists() else None
+        set_up(account.config, asset, account.client, account.region, say, container=container)
     return 0
 
 
 def write_pipeline_templates(arguments: argparse.Namespace) -> int:
-    """Write the stacks' templates; the account is not asked."""
+    """Write the stacks' templates; the account is not asked, but for the subnets of a VPC that is named."""
     with plainly():
-        for path in write_templates(load_config_file(arguments.file), arguments.folder):
+        config = load_config_file(arguments.file)
+        if config.VPC_NAME:
+            account = open_account(arguments.file)
+            config = place_in_vpc(config, account.client("ec2"), say, make=False)
+        for path in write_templates(config, arguments.folder):
             say(str(path))
+    return 0
+
+
+def print_stacks(arguments: argparse.Namespace) -> int:
+    """Print who keeps the pipeline's stacks; with ``--for-app`` those that setup keeps are a fault."""
+    account = open_account(arguments.file)
+    kept = []
+    with plainly():
+        cloudformation = account.client("cloudformation")
+        for noun in STACKS:
+            name = account.config.stack(noun)
+            found = find_stack(cloudformation, name)
+            say(f"{name:<64}  {_kept(found)}")
+            if found and made_by(found) is MadeBy.SETUP:
+                kept.append(name)
+    if arguments.for_app and kept:
+        raise SetupFault(
+            f"{', '.join(kept)}: made by dicom-cloud pipeline setup, not by the CDK app",
+            hint="go on with setup, and take the config out of deploy/; or delete these stacks, then make deploy",
+        )
     return 0
 
 
@@ -125,17 +154,22 @@ def print_costs(arguments: argparse.Namespace) -> int:
 def send_digest(arguments: argparse.Namespace) -> int:
     """Have the digest function send the digest of a window now."""
     account = asked_account(arguments)
-    read_window(arguments.duration, None, None, datetime.now(UTC))
+    read_window(arguments.duration, arguments.until, arguments.since, datetime.now(UTC))
+    window = {name: value for name in ("since", "until") if (value := getattr(arguments, name))}
     with plainly():
         answer = account.client("lambda").invoke(
             FunctionName=account.config.function(Function.DIGEST),
-            Payload=json.dumps({"duration": arguments.duration}).encode(),
+            Payload=json.dumps({"duration": arguments.duration, **window}).encode(),
         )
         said = json.loads(answer["Payload"].read())
     if "FunctionError" in answer:
         raise SetupFault(f"the digest was not sent: {printable(str(said.get('errorMessage')))}", hint="see its log")
     say("sent" if said else "nobody is listed to get it: see EMAIL_COMPLETION")
     return 0
+
+
+def _kept(stack: dict[str, Any] | None) -> str:
+    return f"{stack['StackStatus']}, by {made_by(stack)}" if stack else "is not there"
 
 
 def _upload(name: str) -> Upload:

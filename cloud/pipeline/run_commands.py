@@ -26,16 +26,30 @@ def add_run_commands(add: Add) -> None:
     setup.add_argument("file", type=Path, metavar="CONFIG", help="NAME = value, a line each")
     setup.add_argument("--zip", type=Path, default=Path("build/functions.zip"), help="(default: build/functions.zip)")
     setup.add_argument(
+        "--container",
+        type=Path,
+        default=Path("build/container.zip"),
+        help="what the job's image is built from, kept where it is there (default: build/container.zip)",
+    )
+    setup.add_argument(
         "--without-stacks", action="store_true", help="buckets, secrets, sender only: `make deploy` has the stacks"
     )
     templates = add(
         "templates",
         _later("write_pipeline_templates"),
-        "write the CloudFormation templates that setup and `make deploy` use; the account is not asked",
+        "write the CloudFormation templates that setup and `make deploy` use; the account is asked for VPC_NAME only",
         example="dicom-cloud pipeline templates trc-dev-amypet.config build/pipelines/trc-dev-amypet",
     )
     templates.add_argument("file", type=Path, metavar="CONFIG", help="NAME = value, a line each")
     templates.add_argument("folder", type=Path, help="made if it is missing")
+    stacks = add(
+        "stacks",
+        _later("print_stacks"),
+        "print the pipeline's stacks: their state, and whether setup or the CDK app keeps them",
+        example="dicom-cloud pipeline stacks trc-dev-amypet.config",
+    )
+    stacks.add_argument("file", type=Path, metavar="CONFIG", help="NAME = value, a line each")
+    stacks.add_argument("--for-app", action="store_true", help="fail if setup keeps any (make deploy asks so)")
     run = add(
         "run",
         _later("run"),
@@ -82,6 +96,8 @@ def add_run_commands(add: Add) -> None:
     )
     of_pipeline(digest)
     digest.add_argument("duration", nargs="?", default="daily")
+    digest.add_argument("--since", help="in place of the duration: from this time on (ISO 8601)")
+    digest.add_argument("--until", help="up to this time (default: now)")
     demo = add(
         "demo",
         _demo,

@@ -70,6 +70,7 @@ class Container:
             "API_WAIT_SECONDS": "0",
             **self.environment,
         }
+        told |= {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
         (self.folder / "work").mkdir(exist_ok=True)
         done = nursery("cloud").run(
             "cloud.pipeline.process.process_dicom",

@@ -77,6 +77,12 @@ class Copier:
         if copied is None or copied["ContentLength"] != head["ContentLength"]:
             raise CopyFault("the copy has not the size of what was copied")
 
+    def has(self, target: Place, *, made_for: str) -> bool:
+        """Return whether the copy is there, made for this one; raises CopyFault, or PartAway."""
+        with told_plainly("S3", CopyFault, hint="see the bucket's name and the function's role"):
+            found = self._head(target)
+        return found is not None and found["Metadata"].get(COPIED_FOR) == made_for
+
     def _copy_in_parts(self, source: Place, target: Place, head: dict[str, Any], kept: dict[str, Any]) -> None:
         upload = self._client.create_multipart_upload(**_target(target), **kept)["UploadId"]
         size = head["ContentLength"]

@@ -5,6 +5,7 @@ from typing import Any
 from cloud.config import load_settings
 from cloud.pipeline.codes import Code, Part
 from cloud.pipeline.functions.api import open_api
+from cloud.pipeline.functions.arrived import is_in_quarantine
 from cloud.pipeline.functions.clients import open_client
 from cloud.pipeline.functions.door import door
 from cloud.pipeline.functions.job_report import load_report
@@ -50,7 +51,7 @@ def handler(event: dict[str, Any], context: object) -> bool:  # noqa: ARG001 - L
 
 def _record_failure(settings: CompletionSettings, run: Run, space: Workspace, document: dict[str, Any]) -> bool:
     """Set the record, which must not stay In Progress; tell the admins what the state before could not tell them."""
-    in_quarantine = document.get("copied") is True
+    in_quarantine = is_in_quarantine(settings, run, document)
     errors = errors_of(settings, document)
     if (why := untold(document)) is not None:
         errors.append(why)

@@ -149,11 +149,18 @@ class JobAndWorkspaceSettings(JobSettings, WorkspaceSettings):
     """What a function needs that looks why a job failed."""
 
 
-class ErrorSettings(NoticeSettings, JobAndWorkspaceSettings):
-    """What notification-for-error needs: notices, and the job that may have failed."""
+class ArrivedSettings(FunctionSettings):
+    """What a function needs that looks whether a file is in quarantine."""
+
+    target_bucket_name: str = Field(min_length=1, description="bucket with the quarantine folder")
+    target_file_path: str = Field("quarantine", min_length=1, description="the quarantine folder")
 
 
-class CompletionSettings(NoticeSettings, JobAndWorkspaceSettings, ApiSettings):
+class ErrorSettings(NoticeSettings, ArrivedSettings, JobAndWorkspaceSettings):
+    """What notification-for-error needs: notices, the job that may have failed, and the file that may be there."""
+
+
+class CompletionSettings(NoticeSettings, ArrivedSettings, JobAndWorkspaceSettings, ApiSettings):
     """What notification-for-completion needs: notices, the API, and the workspace that it clears (P163)."""
 
     NOTICE_COMPLETION: bool = Field(

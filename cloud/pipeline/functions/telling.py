@@ -1,5 +1,6 @@
 """What the notifications share: how a run is named to people, its error log, and each notice once."""
 
+import shlex
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -34,6 +35,7 @@ class Run:
     key: str
     file: FileRow | None
     where: Destination | None
+    digest: str = ""  # the command that sends the digest of the same window, where it is about one
 
     @property
     def source(self) -> str:
@@ -55,7 +57,13 @@ def run_of(document: dict[str, Any], execution: str) -> Run:
         except NameFault:
             where = None
     name = record.run if record else str(document.get("run") or execution)
-    return Run(name=name, execution=execution, bucket=bucket, key=key, file=file, where=where)
+    digest = _again(document["digest"]) if "digest" in document else ""
+    return Run(name=name, execution=execution, bucket=bucket, key=key, file=file, where=where, digest=digest)
+
+
+def _again(asked: dict[str, str]) -> str:
+    options = (f"--{name} {shlex.quote(asked[name])}" for name in ("since", "until") if asked.get(name))
+    return " ".join(["digest", shlex.quote(asked["duration"]), *options])
 
 
 def _found(model: type[V], value: object) -> V | None:
@@ -77,8 +85,11 @@ class Teller:
         self._mailer = SesMailer(open_client("sesv2", settings.AWS_ENDPOINT_URL), settings.EMAIL_SENDER)
         self._topic = Topic(open_client("sns", settings.AWS_ENDPOINT_URL), settings.NOTICE_TOPIC_ARN)
 
-    def error(self, met: MetError, *, in_quarantine: bool) -> bool:
-        """Write the error into the run's log, then tell the admins at once; returns whether anyone was told."""
+    def error(self, met: MetError, *, in_quarantine: bool | None) -> bool:
+        """Write the error into the run's log, then tell the admins at once; returns whether anyone was told.
+
+        ``in_quarantine`` None: it is about no file.
+        """
         settings, run = self._settings, self._run
         entry = self._entry(met, run.where.key if run.where else "", in_quarantine)
         key = self._log_key()
@@ -87,7 +98,7 @@ class Teller:
         shown_entry = self._entry(met, visible.key if visible else "", in_quarantine)
         shown_key = visible.error_log_key(settings.edc_pipeline_code) if visible else key
         address = f"s3://{settings.source_bucket_name}/{shown_key}"
-        notice = error_notice(shown_entry, in_quarantine=in_quarantine, log_address=address)
+        notice = error_notice(shown_entry, in_quarantine=in_quarantine, log_address=address, digest=run.digest)
         return self.send(
             f"error-{met.code}", notice, settings.EMAIL_ERROR, {"error_code": met.code, "error": met.error}
         )
@@ -124,7 +135,7 @@ class Teller:
             return self._run.where.error_log_key(code)
         return f"{ERROR_LOGS}/{code}/{self._run.name}_error_log.txt"
 
-    def _entry(self, met: MetError, destination_key: str, in_quarantine: bool) -> RunError:
+    def _entry(self, met: MetError, destination_key: str, in_quarantine: bool | None) -> RunError:
         settings, run = self._settings, self._run
         return RunError(
             at=datetime.now(UTC),
@@ -133,13 +144,13 @@ class Teller:
             image_type=settings.img_type or settings.edc_pipeline_code,
             run=run.name,
             file_id=str(run.file.id) if run.file else "",
-            source=run.source,
+            source="" if in_quarantine is None else run.source,
             destination=f"s3://{settings.target_bucket_name}/{destination_key}" if destination_key else "",
             error_code=met.code,
             error=met.error,
             raised_by=met.raised_by,
             hint=met.hint,
-            in_quarantine="yes" if in_quarantine else "no",
+            in_quarantine="" if in_quarantine is None else "yes" if in_quarantine else "no",
         )
 
     def _is_marked(self, key: str) -> bool:

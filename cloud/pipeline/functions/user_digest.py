@@ -26,7 +26,7 @@ class Request(Value):
 
 def handler(event: dict[str, Any], context: object) -> bool:  # noqa: ARG001 - Lambda's signature
     """Send the digest; returns whether it went to anyone."""
-    with door(Part.L7, event, missing=Code.ERRL7001, failed=Code.ERRL7001):
+    with door(Part.L7, event, missing=Code.ERRL7002, failed=Code.ERRL7002):
         request = Request.model_validate(event)
         settings = load_settings(DigestSettings)
         window = read_window(request.duration, request.until, request.since, datetime.now(UTC))

@@ -36,6 +36,8 @@ def met_error(document: Mapping[str, Any]) -> MetError:
     failure = document.get("error") or {}
     if (said := _said(failure)) is not None:
         return said
+    if "digest" in document:
+        return _unsaid(Code.ERRL7002, failure)
     if "unstarted" in document:
         return _unsaid(Code.ERRL9001, failure)
     if "ended" in document:

@@ -27,7 +27,8 @@ class Digest:
     def failed(self) -> int:
         """How many runs failed and have not put their file into quarantine since."""
         came = {arrival.run for arrival in self.arrivals}
-        return len({e.run for e in self.errors if e.in_quarantine != "yes" and e.run not in came})
+        of_files = (e for e in self.errors if e.error_code != Code.ERRL7002)
+        return len({e.run for e in of_files if e.in_quarantine != "yes" and e.run not in came})
 
 
 def shown(where: Destination, *, participant_code: bool) -> Destination:
@@ -35,8 +36,19 @@ def shown(where: Destination, *, participant_code: bool) -> Destination:
     return where if participant_code else replace(where, participant_code=_HIDDEN)
 
 
-def error_notice(entry: RunError, *, in_quarantine: bool, log_address: str) -> Notice:
-    """Return what the admins are told at once (P125, P127): file, code, message, where to look."""
+def error_notice(entry: RunError, *, in_quarantine: bool | None, log_address: str, digest: str = "") -> Notice:
+    """Return what the admins are told at once (P125, P127): file, code, message, where to look.
+
+    ``in_quarantine`` None is about no file but a digest, which the command ``digest`` sends again.
+    """
+    if in_quarantine is None:
+        return Notice(
+            subject=f"[{entry.study} {entry.pipeline}] {entry.error_code} the digest was not sent",
+            opening=f"The digest of the image pipeline {entry.pipeline} of {entry.study} was not sent.\n"
+            "No file is touched by that.",
+            tables=[Table(rows=[*entry.rows(), ("log", log_address)])],
+            closing=f"When its cause is mended: dicom-cloud pipeline {digest}",
+        )
     what = (
         "The file is in quarantine, but something went wrong on its way."
         if in_quarantine

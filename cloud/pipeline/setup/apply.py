@@ -16,6 +16,13 @@ _NO_UPDATES = "No updates are to be performed"
 _NEVER_MADE = ("ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS", "ROLLBACK_FAILED")
 
 
+class MadeBy(StrEnum):
+    """Who keeps a stack: each has the functions' code from a bucket of its own, so the other is kept off."""
+
+    SETUP = "setup"  # dicom-cloud pipeline setup
+    APP = "the CDK app"  # make deploy
+
+
 class Done(StrEnum):
     """What came of it, as it is printed."""
 
@@ -38,7 +45,13 @@ def apply_stack(
         "Capabilities": ["CAPABILITY_NAMED_IAM"],
         "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
     }
-    state = _state(client, name)
+    found = find_stack(client, name)
+    state = str(found["StackStatus"]) if found else None
+    if found and made_by(found) is MadeBy.APP and state not in _NEVER_MADE:
+        raise SetupFault(
+            f"stack {name} is the CDK app's",
+            hint="make deploy updates it, and setup --without-stacks does the rest; or delete the stack first",
+        )
     if state in _NEVER_MADE:
         client.delete_stack(StackName=name)
         _wait(client, name, sleep)
@@ -61,13 +74,25 @@ def apply_stack(
     return Done.MADE if state is None else Done.UPDATED
 
 
-def _state(client: Any, name: str) -> str | None:
+def made_by(stack: Mapping[str, Any]) -> MadeBy:
+    """Return who keeps a stack that CloudFormation describes: only the CDK's have a parameter of its bootstrap."""
+    named = {row["ParameterKey"] for row in stack.get("Parameters", ())}
+    return MadeBy.APP if "BootstrapVersion" in named else MadeBy.SETUP
+
+
+def find_stack(client: Any, name: str) -> dict[str, Any] | None:
+    """Return what CloudFormation says of a stack, None if there is none."""
     try:
-        return str(client.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"])
+        return dict(client.describe_stacks(StackName=name)["Stacks"][0])
     except ClientError as e:
         if "does not exist" in str(e.response.get("Error", {}).get("Message", "")):
             return None
         raise
+
+
+def _state(client: Any, name: str) -> str | None:
+    found = find_stack(client, name)
+    return str(found["StackStatus"]) if found else None
 
 
 def _wait(client: Any, name: str, sleep: Callable[[float], None]) -> str:

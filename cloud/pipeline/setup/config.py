@@ -147,12 +147,14 @@ class PipelineConfig(BaseModel):
         ]
         if bool(self.JOB_FOLDER) != bool(self.JOB_COMMAND):
             faults.append("set JOB_FOLDER and JOB_COMMAND both (jobs as processes here), or neither (AWS Batch)")
-        if not self.JOB_FOLDER and not (self.BATCH_IMAGE and self.SUBNET_IDS):
-            faults.append("AWS Batch needs BATCH_IMAGE and SUBNET_IDS (private subnets)")
+        if not self.JOB_FOLDER and not (self.BATCH_IMAGE and (self.VPC_NAME or self.SUBNET_IDS)):
+            faults.append("AWS Batch needs BATCH_IMAGE, and VPC_NAME or SUBNET_IDS (private subnets)")
         if not self.RDS_URL and not (self.RDS_READ_REPLICA and self.RDS_SECRET):
             faults.append("set RDS_READ_REPLICA (host of the replica) and RDS_SECRET, or RDS_URL on a laptop")
-        if bool(self.SUBNET_IDS) != bool(self.SECURITY_GROUP_IDS):
-            faults.append("set SUBNET_IDS and SECURITY_GROUP_IDS both, or neither")
+        if bool(self.SUBNET_IDS) != bool(self.SECURITY_GROUP_IDS) and not self.VPC_NAME:
+            faults.append("set SUBNET_IDS and SECURITY_GROUP_IDS both, or neither, or VPC_NAME")
+        if self.BATCH_INSTANCE_TYPES and not self.BATCH_INSTANCE_PROFILE:
+            faults.append("machines need BATCH_INSTANCE_PROFILE: the instance profile with which they join ECS")
         if unknown := set(self.DIGEST_SCHEDULES) - {"daily", "weekly"}:
             faults.append(f"DIGEST_SCHEDULES: {', '.join(sorted(unknown))} is neither daily nor weekly")
         if faults:

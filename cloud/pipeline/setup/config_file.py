@@ -28,6 +28,9 @@ def load_config_file(path: Path) -> PipelineConfig:
     except UnicodeDecodeError:
         raise ConfigError(f"{path} is no text in UTF-8") from None
     values, faults = read_lines(text)
+    script = values.get("IMG_SCRIPT", "")
+    if script and not script.startswith("s3://"):
+        values["IMG_SCRIPT"] = str(path.parent / script)
     unknown = sorted(set(values) - set(PipelineConfig.model_fields))
     faults += [f"unknown name {name}" for name in unknown]
     try:

@@ -1,6 +1,5 @@
 """The course of ``dicom-cloud pipeline setup`` (P148): every step looks first, and says what it did or skipped."""
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,28 +10,46 @@ from cloud.errors import SetupFault
 from cloud.pipeline.answers import unreached
 from cloud.pipeline.machine.definition import Function
 from cloud.pipeline.setup.apply import apply_stack
+from cloud.pipeline.setup.artifacts import put_container, put_script, put_zip, with_script
 from cloud.pipeline.setup.buckets import Buckets
 from cloud.pipeline.setup.config import PipelineConfig
+from cloud.pipeline.setup.machines import ensure_repository, tell_of_keys
+from cloud.pipeline.setup.network import place_in_vpc
 from cloud.pipeline.setup.written import stack_templates
 
-#: P155.
-ARTIFACTS = "edc-plugin-image-pipeline"
 Client = Callable[[str], Any]
 
 
-def set_up(config: PipelineConfig, asset: Path | None, client: Client, region: str, say: Callable[[str], None]) -> None:
+def set_up(
+    config: PipelineConfig,
+    asset: Path | None,
+    client: Client,
+    region: str,
+    say: Callable[[str], None],
+    *,
+    container: Path | None = None,
+) -> None:
     """Bring the account to what the config describes; raises SetupFault. Cut off, it is run again.
 
     Without ``asset`` only what the stacks want to find: the CDK app deploys the same templates itself.
+    ``container``: what the job's image is built from.
     """
+    config, script = with_script(config)
     try:
         account = str(client("sts").get_caller_identity()["Account"])
         say(f"pipeline {config.pipeline_name} in account {account}, {region}")
+        config = place_in_vpc(config, client("ec2"), say, make=True)
         _buckets(config, account, client, region, say)
+        put_script(config, script, client("s3"), say)
+        if container is not None:
+            put_container(config, container, client("s3"), say)
+        if not config.JOB_FOLDER:
+            ensure_repository(config, client("ecr"), say)
+            tell_of_keys(config, client("ec2"), say)
         if asset is None:
             say("stacks: the CDK app's to deploy: skipped")
         else:
-            zip_key = _artifact(config, asset, client, say)
+            zip_key = put_zip(config, asset, client("s3"), say)
             _stacks(config, stack_templates(config, account, zip_key), client, say)
         _secrets(config, client, say)
         _sender(config, client, say)
@@ -84,24 +101,6 @@ def _stacks(
         say(f"stack {name}: {apply_stack(cloudformation, name, template, config.tags)}")
     if "batch" not in templates:
         say(f"stack {config.stack('batch')}: jobs run as processes here: skipped")
-
-
-def _artifact(config: PipelineConfig, asset: Path, client: Client, say: Callable[[str], None]) -> str:
-    """Put the functions' zip under a name that tells its content: the same zip changes no function (P155, P168)."""
-    try:
-        data = asset.read_bytes()
-    except OSError as e:
-        raise SetupFault(
-            f"the functions' zip {asset} cannot be read: {e.strerror}", hint="build it: deploy/function_asset.py FILE"
-        ) from e
-    key = f"{ARTIFACTS}/lambda/{hashlib.sha256(data).hexdigest()[:32]}.zip"
-    s3 = client("s3")
-    if s3.list_objects_v2(Bucket=config.ARTIFACT_BUCKET, Prefix=key).get("KeyCount", 0):
-        say(f"functions' zip {key}: is there: skipped")
-        return key
-    s3.put_object(Bucket=config.ARTIFACT_BUCKET, Key=key, Body=data)
-    say(f"functions' zip {key}: put")
-    return key
 
 
 def _secrets(config: PipelineConfig, client: Client, say: Callable[[str], None]) -> None:

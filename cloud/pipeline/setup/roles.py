@@ -93,11 +93,17 @@ def _rights(config: PipelineConfig, account: str, function: Function) -> list[St
     jobs = allow(["batch:DescribeJobs", "batch:ListJobs"], "*")  # Batch knows no narrower right
     machine = arn("states", f"stateMachine:{config.pipeline_name}")
     runs = arn("states", f"execution:{config.pipeline_name}:*")
+    arrived = [
+        allow("s3:ListBucket", [_bucket(target)]),
+        allow("s3:GetObject", [_objects(target, f"{QUARANTINE}/*")]),
+    ]
+    # Where what a function could not do is told, when nobody waits for its answer.
+    untold = allow("lambda:InvokeFunction", [_function(config, Function.ERROR)])
     table: dict[Function, list[Statement]] = {
         Function.INVOKE: [
             allow("states:StartExecution", [machine]),
             allow("states:DescribeExecution", [runs]),
-            allow("lambda:InvokeFunction", [_function(config, Function.ERROR)]),  # where what it cannot start is told
+            untold,
         ],
         Function.QUERY: [allow("secretsmanager:GetSecretValue", [_secret(config.RDS_SECRET)])]
         if config.RDS_SECRET
@@ -118,13 +124,9 @@ def _rights(config: PipelineConfig, account: str, function: Function) -> list[St
             allow("s3:ListBucket", [_bucket(target), _bucket(space)]),
         ],
         Function.UPDATE: [token, allow(_READ, [_objects(space, "*")]), allow("s3:ListBucket", [_bucket(space)])],
-        Function.ERROR: [*notices, jobs],
-        Function.COMPLETION: [token, *notices, jobs, allow("s3:DeleteObject", [_objects(space, "*")])],
-        Function.DIGEST: [
-            *notices,
-            allow("s3:ListBucket", [_bucket(target)]),
-            allow("s3:GetObject", [_objects(target, f"{QUARANTINE}/*")]),
-        ],
+        Function.ERROR: [*notices, jobs, *arrived],
+        Function.COMPLETION: [token, *notices, jobs, *arrived, allow("s3:DeleteObject", [_objects(space, "*")])],
+        Function.DIGEST: [*notices, *arrived, untold],
     }
     return table[function]
 

@@ -127,13 +127,15 @@ def trigger_template(config: PipelineConfig, account: str) -> dict[str, Any]:
         },
     )
     # No run, nobody to tell people: when Lambda has tried as often as it does, the notification's function hears of it.
-    resources["Unstarted"] = resource(
-        "AWS::Lambda::EventInvokeConfig",
-        FunctionName=config.function(Function.INVOKE),
-        Qualifier="$LATEST",
-        MaximumRetryAttempts=2,
-        DestinationConfig={"OnFailure": {"Destination": arn("lambda", f"function:{config.function(Function.ERROR)}")}},
-    )
+    for name, function in (("Unstarted", Function.INVOKE), ("Undigested", Function.DIGEST)):
+        told = arn("lambda", f"function:{config.function(Function.ERROR)}")
+        resources[name] = resource(
+            "AWS::Lambda::EventInvokeConfig",
+            FunctionName=config.function(function),
+            Qualifier="$LATEST",
+            MaximumRetryAttempts=2,
+            DestinationConfig={"OnFailure": {"Destination": told}},
+        )
     times = {"daily": "cron(0 5 * * ? *)", "weekly": "cron(0 6 ? * MON *)"}
     role = config.CLOUDWATCH_ROLE or f"{config.pipeline_name}-schedule-role"
     for window in config.DIGEST_SCHEDULES:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cloud.errors import SetupFault
+from cloud.pipeline.setup.artifacts import with_script
 from cloud.pipeline.setup.batch_stack import batch_template
 from cloud.pipeline.setup.config import PipelineConfig
 from cloud.pipeline.setup.roles import roles_template
@@ -30,7 +31,11 @@ def stack_templates(config: PipelineConfig, account: str, zip_key: str) -> dict[
 
 
 def write_templates(config: PipelineConfig, folder: Path) -> list[Path]:
-    """Write a file for each stack and one that names them; they fit any account. Raises SetupFault."""
+    """Write a file for each stack and one that names them; they fit any account. Raises SetupFault.
+
+    Of a config with VPC_NAME the subnets have to be known (``network.place_in_vpc``).
+    """
+    config, _ = with_script(config)
     if not config.KMS_KEY_ARN and not config.AWS_ENDPOINT_URL:
         raise SetupFault(
             "KMS_KEY_ARN is empty, and what the pipeline keeps is to be encrypted",  # P154

@@ -1,12 +1,19 @@
-"""A local AWS with a mailbox for the session, the functions' zip, and one pipeline a module."""
+"""A local AWS with a mailbox for the session, the functions' zip, and one pipeline a module.
+
+Unpacking the whole zip and compiling what is in it makes most of a cold start here, and a burst of runs is some fifty
+of those. So most modules deploy our own code alone, and the functions find the rest in the environment that the zip is
+packed from; ``test_cdk`` and ``test_demo`` run the zip as it is shipped.
+"""
 
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from deploy.function_asset import own_files
 from tests.ministack import ministack
 from tests.pipeline.deployed.mailbox import Mails, smtp_server
 from tests.pipeline.deployed.place import Pipeline
@@ -24,7 +31,15 @@ def mails(tmp_path_factory) -> Iterator[Mails]:
 @pytest.fixture(scope="session")
 def aws(tmp_path_factory, mails) -> Iterator[str]:
     """Give a local AWS whose mails go to the mailbox."""
-    with ministack(tmp_path_factory.mktemp("aws"), SMTP_HOST=mails.address, LAMBDA_EXECUTOR="local") as url:
+    folder, settings = (
+        tmp_path_factory.mktemp("aws"),
+        {
+            "SMTP_HOST": mails.address,
+            "LAMBDA_EXECUTOR": "local",
+            "LAMBDA_ASYNC_RETRY_BASE_SECONDS": "0.1",  # AWS waits a minute before it calls again
+        },
+    )
+    with ministack(folder, functions_on=sys.executable, **settings) as url:
         yield url
 
 
@@ -36,12 +51,22 @@ def asset(tmp_path_factory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def own_code(tmp_path_factory) -> Path:
+    """Give a zip of our own packages alone, those of the functions' zip."""
+    path = tmp_path_factory.mktemp("own") / "functions.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, source in own_files():
+            archive.write(source, name)
+    return path
+
+
 @pytest.fixture(scope="module")
-def pipeline(aws, mails, asset, tmp_path_factory) -> Iterator[Pipeline]:
+def pipeline(aws, mails, own_code, tmp_path_factory) -> Iterator[Pipeline]:
     """Give a pipeline whose jobs do what their input asks for."""
     command = f"{sys.executable} {Path(__file__).with_name('job.py')}"
     made = Pipeline(
-        endpoint=aws, folder=tmp_path_factory.mktemp("pipeline"), mails=mails, asset=asset, job_command=command
+        endpoint=aws, folder=tmp_path_factory.mktemp("pipeline"), mails=mails, asset=own_code, job_command=command
     )
     yield made.start()
     made.end()

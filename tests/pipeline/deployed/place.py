@@ -195,6 +195,12 @@ TRANSIENT_RETRY_ATTEMPTS=1
         )
         return {"error": answer.get("FunctionError"), "said": json.loads(answer["Payload"].read())}
 
+    def call_without_waiting(self, function: Function, payload: Any) -> None:
+        """Call a function as events and schedules do: Lambda answers at once, and tries again by itself."""
+        self.client("lambda").invoke(
+            FunctionName=self.config.function(function), Payload=json.dumps(payload).encode(), InvocationType="Event"
+        )
+
     def wait_for(self, condition: Any, what: str, seconds: float = 200) -> Any:
         """Give what ``condition`` gives once it gives something."""
         deadline = time.monotonic() + seconds

@@ -8,6 +8,7 @@ from pathlib import Path
 import boto3
 import pytest
 
+from cloud.errors import SetupFault
 from cloud.pipeline.machine.definition import Function
 from cloud.pipeline.setup.config_file import load_config_file
 from cloud.pipeline.setup.course import set_up
@@ -195,6 +196,9 @@ def test_P080_P086_P168_the_machine_that_the_app_deployed_runs(deployed):
         f: lambda_.list_versions_by_function(FunctionName=deployed.config.function(f))["Versions"] for f in Function
     }
     assert all(len(found) == 2 for found in versions.values())  # $LATEST and the one of this code
+    with pytest.raises(SetupFault, match="is the CDK app's") as caught:  # P147: two that keep one stack would fight
+        set_up(deployed.config, deployed.asset / "ingest.zip", deployed.client, REGION, print)
+    assert "make deploy updates it" in caught.value.hint
 
 
 def test_P151_a_script_is_fetched_and_run(deployed_s3, tmp_path):

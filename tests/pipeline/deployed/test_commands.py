@@ -103,6 +103,11 @@ def test_P082_P083_P141_P148_P155_setup_is_typed_with_a_config_file(pipeline):
     assert (states["GetJobStatus"]["InputPath"], states["GetJobStatus"]["ResultPath"]) == ("$", "$.status")  # P082
     assert states["ErrorSNS"]["Next"] == "processCompletionSNS"
     assert pipeline.keys("artifacts", "edc-plugin-image-pipeline/lambda/")  # P155
+    status, said = typed(pipeline, "stacks", str(pipeline.config_file))
+    assert (status, said.count("_COMPLETE, by setup")) == (0, 4)
+    status, said = typed(pipeline, "stacks", str(pipeline.config_file), "--for-app")
+    assert status == 1
+    assert "made by dicom-cloud pipeline setup, not by the CDK app" in said
     broken = pipeline.folder / "broken.config"
     broken.write_text("EDC_PIPELINE_CODE=amypet\nCOLOUR=red\nTAG_STUDY=$NOBODY\nWAIT_SECONDS=soon\n")
     status, said = typed(pipeline, "setup", str(broken))

@@ -12,6 +12,8 @@ import sqlalchemy as sa
 
 from cloud.pipeline.machine.definition import TASKS, State
 from cloud.pipeline.machine.redrive import redrive
+from tests.pipeline.deployed.judging import mails_about, row
+from tests.pipeline.deployed.mailbox import part
 from tests.pipeline.deployed.place import Pipeline
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
@@ -65,11 +67,11 @@ def cuts(folder):
 
 
 @pytest.fixture(scope="module")
-def turnstile(aws, mails, asset, tmp_path_factory):
+def turnstile(aws, mails, own_code, tmp_path_factory):
     """A pipeline each of whose functions is behind a turnstile, and the folder of signs."""
     folder = tmp_path_factory.mktemp("killed")
     path = folder / "functions.zip"
-    shutil.copyfile(asset, path)
+    shutil.copyfile(own_code, path)
     with zipfile.ZipFile(path, "a") as archive:
         archive.write(Path(__file__).with_name("turnstile.py"), "turnstile.py")
     command = f"{sys.executable} {Path(__file__).with_name('job.py')}"
@@ -130,7 +132,7 @@ class Runs:
 
 
 @pytest.mark.door("file", "SQL")
-def test_I4_P081_P163_killed_in_any_state_and_redriven_nothing_is_lost_and_nothing_doubled(turnstile, tmp_path):
+def test_I4_P045_P081_P163_killed_in_any_state_and_redriven_nothing_is_lost_and_nothing_doubled(turnstile, tmp_path):
     """One run for each state and each way to end there: one record, one job, one file in quarantine, one mail to the
     labs; the admins know of each end, once.
     """
@@ -165,6 +167,10 @@ def test_I4_P081_P163_killed_in_any_state_and_redriven_nothing_is_lost_and_nothi
             told = runs.ended(name)
             assert (told["status"] == "FAILED") == (cut.state is State.COMPLETION), cut
             assert cut.state in runs.states(name)
+            if cut.state is State.COPY:  # it died after its copy: the record and the mail say what the bucket says
+                assert row(pipeline, {"name": name})[1] == "Completed"
+                (mail,) = pipeline.wait_for(lambda name=name: mails_about(pipeline, name, "ERRL4002"), "a mail")
+                assert "is in quarantine, but" in part(mail, "plain")
             sign(cut, "go").touch()
         else:
             runs.stop(name)

@@ -302,6 +302,44 @@ def test_P081_P091_P093_P095_P108_P112_a_function_that_is_told_the_wrong_thing_s
     assert_told(pipeline, run, code)
 
 
+@pytest.mark.door("file")
+def test_P004_P068_P125_an_upload_that_can_start_no_run_is_told(pipeline):
+    """The machine is not where the function looks: tried again, then given up; ERRL9001 in a log and a mail, with what
+    to type, and typed it starts the run.
+    """
+    key = pipeline.record("unstarted", 74)
+    event = {"detail": {"requestParameters": {"bucketName": "elsewhere", "key": key}}}
+    nowhere = pipeline.machine.replace(":stateMachine:", ":stateMachine:no-")
+    with told_wrongly(pipeline, Function.INVOKE, state_machine_arn=nowhere):
+        pipeline.call_without_waiting(Function.INVOKE, event)
+        (mail,) = pipeline.wait_for(
+            lambda: [m for m in pipeline.mails.about("ERRL9001") if "unstarted" in m["Subject"]], "a mail"
+        )
+    assert f"dicom-cloud pipeline run elsewhere/{key}" in part(mail, "plain").replace("\n", "")
+    assert "is NOT in quarantine" in part(mail, "plain")
+    logs = [
+        pipeline.text("source", k) for k in pipeline.keys("source", "image_pipelines/error_logs/amypet/1_11_scan_u")
+    ]
+    assert (
+        len([text for text in logs if "error code: ERRL9001" in text and f"source: s3://elsewhere/{key}" in text]) == 1
+    )
+
+
+@pytest.mark.door("file")
+def test_P071_P125_a_digest_that_cannot_be_sent_is_told(pipeline):
+    """The schedule's call fails: the admins hear which window nobody was told of, and what to type; typed it goes."""
+    asked = {"duration": "daily", "until": "2020-05-02T05:00:00Z"}
+    with told_wrongly(pipeline, Function.DIGEST, target_bucket_name="no-such-bucket-anywhere"):
+        pipeline.call_without_waiting(Function.DIGEST, asked)
+        (mail,) = pipeline.wait_for(lambda: pipeline.mails.about("the digest was not sent"), "a mail")
+    assert mail["To"] == "trc-images-admin-l@example.org, second@example.org"
+    assert "ERRL7002" in mail["Subject"]
+    said = part(mail, "plain").replace("\n", "")
+    assert "dicom-cloud pipeline digest daily --until 2020-05-02T05:00:00Z" in said
+    assert "quarantine" not in said
+    assert pipeline.invoke(Function.DIGEST, asked) == {"error": None, "said": True}
+
+
 def codes_told(pipeline, about):
     """The codes in the subjects of the mails about a run."""
     return sorted(code for code in Code if mails_about(pipeline, about, code))
@@ -399,10 +437,10 @@ def test_P148_P149_setup_again_skips_what_is_there(pipeline, runs):
 def test_P071_P124_P128_the_digest_counts_and_lists_a_window(pipeline, runs):
     """The last 24 hours: the files that came, those in doubt marked, and the errors with their count, in one mail."""
     assert pipeline.invoke(Function.DIGEST, {"duration": "last 24 hours"}) == {"error": None, "said": True}
-    mail = pipeline.wait_for(
-        lambda: [m for m in pipeline.mails.about("new files") if "failed" in m["Subject"]], "a mail"
-    )[0]
     came = len(pipeline.keys("destination", "quarantine/"))
+    mail = pipeline.wait_for(
+        lambda: [m for m in pipeline.mails.about(f"] {came} new files") if "failed" in m["Subject"]], "a mail"
+    )[0]
     assert f"[trc amypet] {came} new files, " in mail["Subject"]
     said = part(mail, "plain")
     for version in ("good", "doubt"):

@@ -60,11 +60,11 @@ def answer_of(pipeline, codes):
 
 
 @pytest.fixture(scope="module")
-def met(aws, mails, asset, tmp_path_factory):
+def met(aws, mails, own_code, tmp_path_factory):
     """The pipeline, and its run of each code's file, all at once."""
     job = " ".join([sys.executable, str(Path(__file__).with_name("real_job.py")), *COMMAND])
     folder = tmp_path_factory.mktemp("errors")
-    pipeline = Pipeline(endpoint=aws, folder=folder, mails=mails, asset=asset, job_command=job).start()
+    pipeline = Pipeline(endpoint=aws, folder=folder, mails=mails, asset=own_code, job_command=job).start()
     keys = {code: pipeline.record(code, number) for number, code in enumerate(ERRORS, start=1)}
     with pipeline.edc.connect() as connection:
         rows = connection.exec_driver_sql("SELECT id, versioncode FROM subjecteventcrffile").all()

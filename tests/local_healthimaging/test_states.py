@@ -1,6 +1,9 @@
 """What depends on time, with a clock of the test's own: states, limits and quotas; no server, no waiting."""
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -233,3 +236,27 @@ def test_starts_are_paced_as_the_service_paces_them():
     throttle.take("StartDICOMImportJob")
     with pytest.raises(Throttled):
         throttle.take("StartDICOMImportJob")
+
+
+def test_an_end_that_two_workers_see_is_announced_once(box):
+    """Both hold the row as it was before the end, and go on together: one change, one event."""
+    job = box.start()
+    box.step(10)
+    box.now += 20
+    both, asked = threading.Barrier(2), threading.local()
+
+    def clock():
+        """The first asking is before the row is read, the second before it is written."""
+        asked.times = getattr(asked, "times", 0) + 1
+        if asked.times == 2:
+            both.wait(20)
+        return box.now
+
+    runners = [Runner(replace(box.service, clock=clock)) for _ in range(2)]
+    with ThreadPoolExecutor(2) as workers:
+        for done in [workers.submit(runner._end_jobs) for runner in runners]:
+            done.result(30)
+    assert box.status(job) == "COMPLETED"
+    send_due(box.service, box)
+    told = [event["detail-type"] for event in box.sent if event["detail"].get("jobId") == job]
+    assert told == ["Import Job Submitted", "Import Job In Progress", "Import Job Completed"]

@@ -75,7 +75,7 @@ class IngestSettings(DatabaseSettings):
     EDGE_QUEUE_DIR: Folder = Field(None, description="folder of local queues down to the edges, <EdgeId>.queue each")
     EDGE_QUEUE_URL: Text = Field(None, description="SQS queues down to the edges, a URL with {EdgeId} in it")
     VERIFY_THREADS: int = Field(16, ge=1, le=256, description="objects verified at once")
-    AHLI_ENABLED: bool = Field(True, description="false: nothing is queued for import into HealthImaging (E047)")
+    AHLI_ENABLED: bool = Field(True, description="false: nothing is queued for import (E047); on again, all is")
 
     def faults(self) -> list[str]:
         """Return what is wrong between several settings, one sentence each."""
@@ -125,7 +125,10 @@ class ImportSettings(IngestSettings):
         """Return what is wrong between several settings, one sentence each."""
         faults = super().faults()
         if not self.AHLI_ENABLED:
-            return [*faults, "AHLI_ENABLED is false: there are no imports here"]
+            return [
+                *faults,
+                "AHLI_ENABLED is false: there are no imports here (true again, what came meanwhile is queued)",
+            ]
         if self.IMPORT_EVENTS_URL is not None and self.IMPORT_EVENTS_FILE is not None:
             faults.append("set at most one of IMPORT_EVENTS_URL and IMPORT_EVENTS_FILE")
         if self.AHLI_ROLE_ARN is None or not _ROLE_ARN.fullmatch(self.AHLI_ROLE_ARN):

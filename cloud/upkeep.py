@@ -34,7 +34,9 @@ def accept(arguments: argparse.Namespace) -> int:
         return 1
     reader = open_reader(settings)
     found = find_manifest(reader, row.edgeid, row.jobid)
-    outcome = build_ingester(settings, engine, reader).take_over(row.edgeid, found.body, without_missing=True)
+    ingester = build_ingester(settings, engine, reader)
+    outcome = ingester.take_over(row.edgeid, found.body, without_missing=True)
+    ingester.tell_owed(row.jobid)
     engine.dispose()
     if outcome.repeated:
         print(f"this generation was taken over before ({outcome.state.value}); nothing was changed")

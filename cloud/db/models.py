@@ -225,7 +225,7 @@ generation = sa.Table(
     _count("attempts"),  # that failed
     _time("verifiedat"),
     _flag("importsoff"),  # AHLI_ENABLED was false when it came: nothing of it was queued (E047)
-    _text("receiptstate"),  # what the edge is to be told of its import: IMPORTED or REJECTED
+    _text("receiptstate"),  # what the edge is to be told: of its import, of what was accepted, of what was healed
     _text("receiptreason"),
     _time("receiptsentat"),  # NULL while receiptstate still has to go down
     _time("insertedat", nullable=False),

@@ -25,8 +25,8 @@ _IMPORTS = """One line a series: sent (announced by the edge), in S3, imported, 
 SELECT * FROM seriesimport. With --failed the exit status is 1 if there are any.
 """
 _OFF = (
-    "Imports were off when some of it came (AHLI_ENABLED=false at the ingester). Switched on, it queues what comes from"
-    " then on; what came before is queued by a dicom-cloud rebuild in an empty database"
+    "Imports were off when some of it came (AHLI_ENABLED=false). Switched on, dicom-cloud import queues that first,"
+    " the oldest before the others; nothing else has to be done"
 )
 _EVERY = 5.0  # seconds between two looks of the local loop, at most
 

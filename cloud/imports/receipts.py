@@ -22,12 +22,14 @@ class Owed:
     reason: str
 
 
-def owed_receipts(connection: sa.Connection) -> list[Owed]:
-    """Return what edges are still to be told, the oldest generation first."""
+def owed_receipts(connection: sa.Connection, beside: str | None = None) -> list[Owed]:
+    """Return what edges are still to be told, the oldest generation first; of the study of one, if it is given."""
     g = m.generation
+    study = sa.select(g.c.studyinstanceuid).where(g.c.jobid == beside).scalar_subquery()
+    wanted = sa.true() if beside is None else g.c.studyinstanceuid == study
     found = connection.execute(
         sa.select(g.c.jobid, g.c.edgeid, g.c.receiptstate, g.c.receiptreason)
-        .where(g.c.receiptstate.is_not(None), g.c.receiptsentat.is_(None))
+        .where(g.c.receiptstate.is_not(None), g.c.receiptsentat.is_(None), wanted)
         .order_by(g.c.id)
         .limit(_MOST)
     )

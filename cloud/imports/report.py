@@ -59,7 +59,7 @@ class SeriesImport:
         elif self.warned:
             said.append(f"of these with a warning {self.warned}" + (f": {why}" if why else ""))
         if self.off:
-            said.append(f"not to be imported {self.off}: {OFF}")
+            said.append(f"not queued {self.off}: {OFF}")
         return ", ".join(said)
 
 

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from cloud.events import Event, log
 from cloud.imports.cover import Limits
+from cloud.imports.enqueue import enqueue_missed
 from cloud.imports.plan import plan_generation, postpone, queued_generations
 from cloud.imports.poll import Asker, hasten, note_trouble, poll_job, take_due
 from cloud.imports.receipts import owed_receipts, send_receipt
@@ -75,6 +76,7 @@ class Processor:
                 hasten(connection, noticed)
         self._ask()
         self._reconcile()
+        enqueue_missed(self._engine, self._clock())
         self._plan()
         wait = self._start(may_go_on)
         self._tell_edges()

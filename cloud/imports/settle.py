@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from cloud.db import models as m
 from cloud.imports.rows import imp, job, link, where
 from cloud.imports.states import ImportState, Outcome, Tally, job_status
-from edge.contract.states import JobStatus
+from edge.contract.states import JobStatus, ReceiptState
 
 _STATES = m.GenerationState
 _MOVING = frozenset({_STATES.VERIFIED, _STATES.IMPORTING, _STATES.IMPORTED, _STATES.REJECTED})
@@ -76,7 +76,11 @@ def _write_generation(
 ) -> None:
     g = m.generation
     row = connection.execute(sa.select(g).where(g.c.jobid == job_id)).one()
-    if not statuses or row.state not in _TOLD:
+    if row.state not in _TOLD:
+        return
+    if not statuses:  # nothing of it was queued: what is in the index is all that there is to tell
+        if row.state == _STATES.VERIFIED:
+            _owe(connection, row, ReceiptState.VERIFIED, row.reason or "")
         return
     over = all(status in (JobStatus.COMPLETED, JobStatus.FAILED) for status in statuses)
     begun = over or any(status != JobStatus.QUEUED for status in statuses)
@@ -94,14 +98,18 @@ def _write_generation(
         held += row.conflictcount
         whole = imported and not held
         why = next(iter(filter(None, causes.values())), "")  # it leaves the index: no text of the service
-        told = {
-            "receiptstate": (_STATES.IMPORTED if whole else _STATES.REJECTED).value,
-            "receiptreason": "" if whole and not total.warned else words(total, why, held),
-        }
-        if any(getattr(row, name) != value for name, value in told.items()):
-            values |= {**told, "receiptsentat": None}
+        state = ReceiptState.IMPORTED if whole else ReceiptState.REJECTED
+        _owe(connection, row, state, "" if whole and not total.warned else words(total, why, held))
     if values:
         connection.execute(sa.update(g).where(g.c.jobid == job_id).values(values))
+
+
+def _owe(connection: sa.Connection, row: Any, state: ReceiptState, reason: str) -> None:
+    """Note what the edge is still to be told, unless it is what it was told last."""
+    g = m.generation
+    if (row.receiptstate, row.receiptreason) != (state, reason):
+        told = {"receiptstate": state, "receiptreason": reason, "receiptsentat": None}
+        connection.execute(sa.update(g).where(g.c.id == row.id).values(told))
 
 
 def words(tally: Tally, why: str, held: int = 0) -> str:

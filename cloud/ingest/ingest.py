@@ -9,11 +9,12 @@ import sqlalchemy as sa
 from cloud.db import models as m
 from cloud.errors import ManifestFault, MessageFault, ObjectFault
 from cloud.events import Event, log
+from cloud.imports.receipts import owed_receipts, send_receipt
 from cloud.ingest import bodies, record, s3_events, verify
 from cloud.ingest.receipts import Send, receipt
 from cloud.ingest.write import SETTLED, Outcome, write_generation
 from edge.contract.envelope import Envelope, Kind, load_envelope
-from edge.contract.errors import StoreAway, StoreFault
+from edge.contract.errors import EdgeError, StoreAway, StoreFault
 from edge.contract.manifest import Malformed, Manifest, UnknownVersion
 from edge.contract.store import ObjectReader
 
@@ -103,6 +104,7 @@ class Ingester:
         if outcome.repeated:
             log(Event.REPEATED, "a generation was announced again", edge=envelope.edge_id, job=body.JobId)
         self._send_receipt(envelope.edge_id, body.JobId, outcome)
+        self.tell_owed(body.JobId)
 
     def take_over(self, edge_id: str, body: bodies.Completed, *, without_missing: bool = False) -> Outcome:
         """Verify one announced generation and write it, unless that was done before; no receipt is sent.
@@ -167,6 +169,21 @@ class Ingester:
             return
         self._send(edge_id, receipt(edge_id, job_id, m.GenerationState.VERIFIED, outcome.reason, self._clock()))
         log(Event.RECEIPT_SENT, "a receipt was sent", level=logging.DEBUG, edge=edge_id, job=job_id)
+
+    def tell_owed(self, job_id: str) -> None:
+        """Send what edges are still to be told of the study of a generation: it may have healed one of another edge.
+
+        What cannot be sent stays owed, and makes no message come again: the import's next pass sends it.
+        """
+        if self._send is None:
+            return
+        with self._engine.connect() as connection:
+            owed = owed_receipts(connection, beside=job_id)
+        for one in owed:
+            try:
+                send_receipt(self._engine, self._send, one, self._clock())
+            except EdgeError as e:
+                log(Event.RECEIPT_OWED, str(e), level=logging.WARNING, edge=one.edge_id, job=one.job_id, hint=e.hint)
 
     def _park(self, text: str, envelope: Envelope | None, reason: str, hint: str) -> None:
         job = envelope.body.get("JobId") if envelope else None

@@ -5,13 +5,18 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from cloud.ingest.verify import MISSING
 from edge.contract.attributes import BY_LEVEL, Attribute, Level, SqlType
 from edge.contract.identity import patient_identity
 from edge.contract.keys import series_prefix
 from edge.contract.manifest import Manifest, ManifestInstance
+from edge.contract.states import JobStatus
 from edge.contract.text import clean_text
 
 _INT64 = 1 << 63
+#: How the reason of an instance begins that an operator accepted to go without; GONE: nothing lies in its place.
+LEFT_OUT = "accepted without it by an operator"
+GONE = f"{LEFT_OUT}: the object {MISSING}"
 
 
 def clean_json(value: Any) -> Any:
@@ -172,16 +177,18 @@ def conflict_row(manifest: Manifest, i: ManifestInstance, reason: str, now: date
     }
 
 
-def job_row(manifest: Manifest, series_uid: str, status: int, now: datetime) -> dict[str, Any]:
-    """Return the import job of one series of the generation (E040, E041; locations are prefixes, fault 13)."""
-    prefix = series_prefix(manifest.edge_id, manifest.job_id, manifest.study_instance_uid, series_uid)
+def job_row(
+    *, edge_id: str, job_id: str, bucket: str, datastore_id: str | None, study_uid: str, series_uid: str, now: datetime
+) -> dict[str, Any]:
+    """Return the queued import of one series of a generation (E040, E041; locations are prefixes, fault 13)."""
+    prefix = series_prefix(edge_id, job_id, study_uid, series_uid)
     return {
-        "jobid": manifest.job_id,
-        "datastoreid": manifest.datastore_id,
-        "studyinstanceuid": manifest.study_instance_uid,
+        "jobid": job_id,
+        "datastoreid": datastore_id,
+        "studyinstanceuid": study_uid,
         "seriesinstanceuid": series_uid,
-        "status": status,
-        "importlocation": f"s3://{manifest.bucket}/{prefix}",
-        "resultlocation": f"s3://{manifest.bucket}/results/{prefix}",
+        "status": JobStatus.QUEUED,
+        "importlocation": f"s3://{bucket}/{prefix}",
+        "resultlocation": f"s3://{bucket}/results/{prefix}",
         "insertedat": now,
     }

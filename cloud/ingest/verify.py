@@ -21,6 +21,9 @@ MAX_MANIFEST = 256 << 20
 #: An object to import, or the received file beside one that does not lead back to it.
 Announced = ManifestInstance | OriginalObject
 
+#: Nothing lies in its place.
+MISSING = "is missing"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectProblem:
@@ -168,7 +171,7 @@ def find_problem(reader: ObjectReader, i: Announced) -> ObjectProblem | None:
     if held is None:
         if i.version_id is not None and reader.head(i.key) is not None:
             return ObjectProblem(key=i.key, words="is missing in the version announced; something else lies there")
-        return ObjectProblem(key=i.key, words="is missing", there=False)
+        return ObjectProblem(key=i.key, words=MISSING, there=False)
     if held.size != i.size:
         return ObjectProblem(key=i.key, words=f"has {held.size} bytes, announced were {i.size}")
     if i.version_id is not None and held.version_id != i.version_id:

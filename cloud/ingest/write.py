@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from cloud.db import models as m
 from cloud.db.upsert import ROWS, chunks, insert_or_fill, insert_or_keep, insert_or_set
 from cloud.errors import MessageFault
+from cloud.imports.enqueue import enqueue
 from cloud.imports.settle import settle
 from cloud.ingest import counts, rows
 from cloud.ingest.bodies import Completed
@@ -23,11 +24,9 @@ from cloud.ingest.verify import ObjectProblem
 from edge.contract.atriuid import FILE_IDS_PER_EDGE
 from edge.contract.attributes import BY_LEVEL, Level
 from edge.contract.manifest import Manifest, ManifestInstance
-from edge.contract.states import JobStatus, PipelineStatus
+from edge.contract.states import PipelineStatus, ReceiptState
 
 EDGE_PIPELINE = {"code": "edge", "label": "Received by edges", "ddfiles": None}
-#: How the reason of an instance begins that an operator accepted to go without.
-LEFT_OUT = "accepted without it by an operator"
 _CAME_AGAIN = " What was held came again since."
 #: From here on a generation is not written again; the same message only has its receipt sent again.
 SETTLED = frozenset(
@@ -71,14 +70,15 @@ def write_generation(
         return settled
     claim_edge_number(connection, announced, now)
     missing = [
-        rows.conflict_row(announced, i, f"{LEFT_OUT}: the object {left_out[i.sop_instance_uid].words}", now)
+        rows.conflict_row(announced, i, f"{rows.LEFT_OUT}: the object {left_out[i.sop_instance_uid].words}", now)
         for i in announced.instances
         if i.sop_instance_uid in left_out
     ]
     manifest = replace(announced, instances=tuple(i for i in announced.instances if i.sop_instance_uid not in left_out))
     if not manifest.instances:  # nothing to index, and no patient to invent: all of it was parked at the edge, or lost
         insert_or_keep(connection, m.instanceconflict, missing)
-        return _settle(connection, announced, source, missing, _missing_words(missing), now, imports=imports)
+        words = _missing_words(missing)
+        return _settle(connection, announced, source, missing, words, now, accepted=True, imports=imports)
     study = lock_study(connection, manifest, now)
     if study.id is None:
         reason = (
@@ -90,12 +90,22 @@ def write_generation(
         conflicts = _index(connection, manifest, study.id, now)
         counts.update_counts(connection, study.id)
         _pipeline(connection, manifest, study.id)
-        _heal(connection, manifest, now)
+        _heal(connection, manifest, now, imports=imports)
         held = {row["seriesinstanceuid"] for row in conflicts}
         # Something else lies under its series' prefix, and an import would take it (fault 13).
         held |= {r["seriesinstanceuid"] for r in missing if left_out[r["sopinstanceuid"]].there}
         jobs = [
-            rows.job_row(manifest, uid, JobStatus.QUEUED, now) for uid in rows.by_series(manifest) if uid not in held
+            rows.job_row(
+                edge_id=manifest.edge_id,
+                job_id=manifest.job_id,
+                bucket=manifest.bucket,
+                datastore_id=manifest.datastore_id,
+                study_uid=manifest.study_instance_uid,
+                series_uid=uid,
+                now=now,
+            )
+            for uid in rows.by_series(manifest)
+            if uid not in held
         ]
         insert_or_keep(connection, m.ahlijob, jobs if imports else [])
         reason = " ".join(filter(None, (_conflict_words(conflicts), _missing_words(missing), study.words)))
@@ -104,7 +114,7 @@ def write_generation(
     for some in chunks([i.key for i in announced.instances], ROWS):
         listed = sa.and_(m.unannounced.c.bucket == manifest.bucket, m.unannounced.c.key.in_(some))
         connection.execute(sa.delete(m.unannounced).where(listed))
-    return _settle(connection, announced, source, conflicts, reason, now, imports=imports)
+    return _settle(connection, announced, source, conflicts, reason, now, accepted=bool(missing), imports=imports)
 
 
 def lock_generation(connection: sa.Connection, manifest: Manifest, source: Completed, now: datetime) -> Outcome | None:
@@ -228,14 +238,17 @@ def _missing_words(missing: list[dict[str, Any]]) -> str:
     return f"{len(missing)} objects are not in the store as announced; an operator went on without." if missing else ""
 
 
-def _heal(connection: sa.Connection, manifest: Manifest, now: datetime) -> None:
-    """What was left out before, and came again with the same bytes, is held no longer; its edge is told (D7)."""
+def _heal(connection: sa.Connection, manifest: Manifest, now: datetime, *, imports: bool) -> None:
+    """What was left out before, and came again with the same bytes, is held no longer; its edge is told (D7).
+
+    A series that was held for its sake is queued for import; while imports are off, it is noted to be queued later.
+    """
     held, jobs = m.instanceconflict, set()
     for some in chunks([i.sop_instance_uid for i in manifest.instances], ROWS):
         same = sa.exists().where(
             m.instance.c.sopinstanceuid == held.c.sopinstanceuid, m.instance.c.receivedsha256 == held.c.receivedsha256
         )
-        condition = sa.and_(held.c.sopinstanceuid.in_(some), held.c.reason.startswith(LEFT_OUT), same)
+        condition = sa.and_(held.c.sopinstanceuid.in_(some), held.c.reason.startswith(rows.LEFT_OUT), same)
         jobs |= set(connection.scalars(sa.select(held.c.jobid).where(condition)))
         connection.execute(sa.delete(held).where(condition))
     left = sa.select(sa.func.count()).where(held.c.jobid == m.generation.c.jobid).scalar_subquery()
@@ -244,7 +257,11 @@ def _heal(connection: sa.Connection, manifest: Manifest, now: datetime) -> None:
     whole = (g.jobid.in_(jobs), g.conflictcount == 0, g.state == m.GenerationState.CONFLICT)
     new = {"state": m.GenerationState.VERIFIED, "reason": g.reason + _CAME_AGAIN, "hint": None}
     connection.execute(sa.update(m.generation).where(*whole).values(new))
+    if not imports:
+        connection.execute(sa.update(m.generation).where(g.jobid.in_(jobs)).values(importsoff=True))
     for job_id in sorted(jobs):
+        if imports:
+            enqueue(connection, job_id, now)
         settle(connection, job_id, now)
 
 
@@ -301,10 +318,13 @@ def _settle(
     reason: str,
     now: datetime,
     *,
+    accepted: bool,
     imports: bool,
 ) -> Outcome:
     state = m.GenerationState.CONFLICT if conflicts else m.GenerationState.VERIFIED
     indexed = len(manifest.instances) - len(conflicts)
+    # Accepted by an operator, no message is being dealt with that would have its receipt sent.
+    told = {"receiptstate": ReceiptState.VERIFIED, "receiptreason": reason} if accepted else {}
     connection.execute(
         sa.update(m.generation)
         .where(m.generation.c.jobid == manifest.job_id)
@@ -329,6 +349,7 @@ def _settle(
             hint="compare the two and decide which one is right; nothing was overwritten" if conflicts else None,
             verifiedat=now,
             importsoff=not imports,
+            **told,
         )
     )
     connection.execute(

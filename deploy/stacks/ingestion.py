@@ -78,7 +78,11 @@ class IngestionStack(BaseStack):
             description="Runs dicom-cloud commands beside the database; makes its tables",
             handler="cloud.operate.handler",
             code=assets.code("operate"),
-            environment={**access.environment(), "BUCKETNAME": store.buckets.dicom.bucket_name},
+            environment={
+                **access.environment(),
+                "BUCKETNAME": store.buckets.dicom.bucket_name,
+                "AHLI_ENABLED": str(self.config.AHLI_CONFIG.ahli_enabled).lower(),  # accept and rebuild queue imports
+            },
             settings=self.config.LAMBDA_CONFIG,
             place=access.place,
             log_key=store.key.key,

@@ -197,12 +197,9 @@ def test_E047_options_change_what_there_is(tmp_path, assets):
     assert "the EC2 machine itself is not made" in (tmp_path / "dicom-edge-edge-trial.metadata.json").read_text()
     templates = Templates(tmp_path)
     assert "dicom-edge-import" not in templates.stacks
-    (function,) = (
-        f
-        for f in templates.of("dicom-edge-ingestion", "AWS::Lambda::Function").values()
-        if f["FunctionName"] == "dicom-edge-ingest"
-    )
-    assert function["Environment"]["Variables"]["AHLI_ENABLED"] == "false"
+    functions = templates.of("dicom-edge-ingestion", "AWS::Lambda::Function").values()
+    queueing = [f for f in functions if f["FunctionName"] in ("dicom-edge-ingest", "dicom-edge-operate")]
+    assert [f["Environment"]["Variables"]["AHLI_ENABLED"] for f in queueing] == ["false", "false"]
     listener = templates.one("dicom-edge-dashboard", "AWS::ElasticLoadBalancingV2::Listener")
     assert (listener["Protocol"], listener["DefaultActions"][0]["Type"]) == ("HTTPS", "authenticate-cognito")
     pool = templates.one("dicom-edge-dashboard", "AWS::Cognito::UserPool")

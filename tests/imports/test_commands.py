@@ -132,18 +132,41 @@ def test_E047_switched_off_there_is_no_import_and_the_rest_works(scene):
     scene.announce(scans(2))
     assert scene.rows("SELECT state, indexedcount FROM generation") == [("VERIFIED", 2)]
     assert scene.rows("SELECT count(*) FROM ahlijob") == [(0,)]
-    scene.processor().run_once()
-    assert scene.jobs() == []
+    refused = run("import", "--once", **settings(scene, AHLI_ENABLED="false"))
+    assert (refused.returncode, scene.jobs()) == (1, [])
     counts = "SELECT sent, ins3, imported, waiting, failed, held, importsoff FROM seriesimport"
     assert scene.rows(counts) == [(2, 2, 0, 0, 0, 0, 2)]
     said = run("imports", DATABASE_URL=scene.database.url).stdout
-    off = "not to be imported 2: imports were off (AHLI_ENABLED) when they came"
+    off = "not queued 2: imports were off (AHLI_ENABLED) when they came"
     assert f"sent 2, in S3 2, imported 0, {off}\n" in said
-    assert "what came before is queued by a dicom-cloud rebuild" in said
-    scene.ingester = Ingester(scene.database.engine, scene.store)  # switched on: what comes now is imported
-    scene.announce(scans(1, start=5))
+    assert "Switched on, dicom-cloud import queues that first" in said
+
+
+@pytest.mark.door("SQL")
+def test_E047_switched_on_again_what_came_meanwhile_is_imported(scene):
+    """A person sets AHLI_ENABLED to true, and nothing else: what is held or deleted stays out, the rest is imported."""
+    from cloud.studies import delete_study
+
+    scene.ingester = Ingester(scene.database.engine, scene.store, imports=False)
+    ten = f"{ROOT}.1.10"
+    scene.announce([*scans(2), *scans(1, series=ten, scan_id=10)])
+    scene.announce([*scans(1, start=5), *scans(1, series=ten, scan_id=10, patient={"PatientID": "P-9"})])
+    scene.announce(scans(1, series=f"{ROOT}.2.1", patient={"PatientID": "P-2"}), study=f"{ROOT}.2", n=2)
+    with scene.database.engine.begin() as connection:
+        delete_study(connection, f"{ROOT}.2")
+    assert run("import", "--once", **settings(scene)).returncode == 0
     scene.run_until_over()
-    assert scene.rows(counts) == [(3, 3, 1, 0, 0, 0, 2)]
+    assert scene.rows("SELECT seriesinstanceuid, status FROM ahlijob ORDER BY id") == [
+        (f"{ROOT}.1.1", 3), (ten, 3), (f"{ROOT}.1.1", 3),
+    ]  # fmt: skip
+    assert scene.rows("SELECT state FROM generation ORDER BY id") == [("IMPORTED",), ("CONFLICT",), ("DELETED",)]
+    counts = "SELECT seriesinstanceuid, sent, imported, held, conflicts, importsoff FROM seriesimport ORDER BY 1"
+    assert scene.rows(counts) == [(f"{ROOT}.1.1", 3, 3, 0, 0, 0), (ten, 1, 1, 0, 1, 0)]
+    assert [(r["Body"]["State"], r["Body"]["Reason"]) for r in scene.told] == [
+        ("IMPORTED", ""), ("REJECTED", "imported 1, held 1"),
+    ]  # fmt: skip
+    assert run("import", "--once", **settings(scene)).returncode == 0  # once, however often it runs
+    assert scene.rows("SELECT count(*) FROM ahlijob") == [(3,)]
 
 
 @pytest.mark.door("SQL")

@@ -37,6 +37,8 @@ def test_E047_D7_the_study_page_says_why_a_series_is_not_imported(scene):
     """Imports are off: that, and not "held"; a job that cannot be asked for: its reason and the way out."""
     scene.ingester, on = Ingester(scene.database.engine, scene.store, imports=False), scene.ingester
     scene.announce(scans(2))
+    with client(scene.database.url, scene.clock) as http:
+        off = http.get(f"/study?uid={ROOT}.1").text
     scene.ingester = on
     scene.announce(scans(1, series=f"{ROOT}.2.1", patient={"PatientID": "P-2"}), study=f"{ROOT}.2", n=2)
     scene.switch(operations=[{"operation": "GetDICOMImportJob", "error": "AccessDeniedException"}])
@@ -45,10 +47,9 @@ def test_E047_D7_the_study_page_says_why_a_series_is_not_imported(scene):
         processor.run_once()
         scene.passed += scene.minute
     with client(scene.database.url, scene.clock) as http:
-        off = http.get(f"/study?uid={ROOT}.1").text
         asked = http.get(f"/study?uid={ROOT}.2").text
     assert "none: imports are off (AHLI_ENABLED)" in off
-    assert "not to be imported 2: imports were off (AHLI_ENABLED) when they came." in off
+    assert "not queued 2: imports were off (AHLI_ENABLED) when they came." in off
     assert "no import job: held" not in off
     assert "how the job stands cannot be asked: HealthImaging answered AccessDeniedException" in asked
     assert "GetDICOMImportJob" in asked

@@ -73,7 +73,8 @@ def test_E044_a_poll_that_fails_says_why_until_it_goes_on(scene):
     said = run("imports", DATABASE_URL=scene.database.url).stdout
     assert f"does not get on: {reason}; {hint}\n" in said
     processor.run_once()
-    assert scene.rows(ROW) == [(2, None, None)]
+    ((_, reason, hint),) = scene.rows(ROW)
+    assert (reason, hint) == (None, None)
     scene.run_until_over(processor)
     assert scene.rows(ROW) == [(3, None, None)]
 
@@ -135,19 +136,20 @@ def test_D7_what_an_edge_is_told_quotes_no_text_of_the_service(scene, tmp_path):
 
 @pytest.mark.door("command", "file")
 def test_D7_I6_what_is_healed_is_told_again(scene):
-    """Accepted without one, imported, told as held; it comes again with the same bytes: told as whole."""
+    """Accepted without one, told, imported, told as held; it comes again with the same bytes: told as whole."""
     sent = scene.edge.announce(scans(3), datastore_id=scene.datastore)
     job, lost = sent.manifest.job_id, sent.manifest.instances[1]
     (scene.server.folder / "store" / lost.key).unlink()
     done = run_accept(scene, sent)
     assert "taken over: 2 instances" in done.stdout, done.stderr
     scene.run_until_over()
-    assert [r["Body"]["Reason"] for r in scene.told] == ["imported 2, held 1"]
+    accepted = "1 objects are not in the store as announced; an operator went on without."
+    assert [r["Body"]["Reason"] for r in scene.told] == [accepted, "imported 2, held 1"]
     assert scene.rows("SELECT state FROM generation") == [("CONFLICT",)]
     scene.announce(scans(1, start=2))
     scene.run_until_over()
     told = [(r["Body"]["State"], r["Body"]["Reason"]) for r in scene.told if r["Body"]["JobId"] == job]
-    assert told == [("REJECTED", "imported 2, held 1"), ("IMPORTED", "")]
+    assert told == [("VERIFIED", accepted), ("REJECTED", "imported 2, held 1"), ("IMPORTED", "")]
     assert scene.rows("SELECT state FROM generation") == [("IMPORTED",), ("IMPORTED",)]
     assert line(scene) == "sent 3, in S3 3, imported 3"
 

@@ -1,11 +1,12 @@
 """The workflow as a conversation (F002): it asks, does one step, tells what it did, and waits for Enter."""
 
+from collections.abc import Callable
 from pathlib import Path
 
-from cloud.errors import AddressFault, FolderFault, ImageSetsFault
+from cloud.errors import AddressFault, FolderFault, ImageSetsFault, NoCredentials, ServiceRefused
 from cloud.imagesets.bucket import IDC_BUCKET, IDC_STUDIES
 from cloud.imagesets.folder import dicom_files
-from cloud.imagesets.values import Resources, S3Address
+from cloud.imagesets.values import Resources, S3Address, require_role
 from cloud.imagesets.workflow import Workflow
 from edge.contract.errors import EdgeError
 
@@ -48,16 +49,15 @@ def _choose_resources(workflow: Workflow) -> Resources:
         datastore_name = _ask("Enter a name for the HealthImaging data store to create:")
         resources = workflow.create_stack(name, datastore_name=datastore_name)
     else:
-        resources = Resources(
-            datastore_id=_ask("Enter the ID of the HealthImaging data store:"),
-            input_bucket=_ask("Enter the name of the S3 bucket to import from:"),
-            output_bucket=_ask("Enter the name of the S3 bucket for the output:"),
-            role_arn=_ask("Enter the ARN of the IAM role for the import:"),
+        resources = Resources(  # each is tried now, not after the files were copied
+            datastore_id=_ask_for(
+                "Enter the ID of the HealthImaging data store:",
+                lambda answer: next(workflow.service.image_sets(answer), None),
+            ),
+            input_bucket=_ask_for("Enter the name of the S3 bucket to import from:", workflow.buckets.require),
+            output_bucket=_ask_for("Enter the name of the S3 bucket for the output:", workflow.buckets.require),
+            role_arn=_ask_for("Enter the ARN of the IAM role for the import:", require_role),
         )
-        # Told now, not after the files were copied.
-        for bucket in (resources.input_bucket, resources.output_bucket):
-            workflow.buckets.require(bucket)
-        next(workflow.service.image_sets(resources.datastore_id), None)
     workflow.print_resources(resources)
     _enter()
     return resources
@@ -88,14 +88,10 @@ def _choose_files(workflow: Workflow, resources: Resources) -> S3Address:
 
 
 def _ask_folder() -> Path:
-    while True:
-        folder = Path(_ask("Enter the folder:")).expanduser()
-        try:
-            print(f"{len(dicom_files(folder))} DICOM files are there.")
-        except FolderFault as e:
-            print(f"{e}\n  {e.hint}")
-        else:
-            return folder
+    def try_folder(answer: str) -> None:
+        print(f"{len(dicom_files(Path(answer).expanduser()))} DICOM files are there.")
+
+    return Path(_ask_for("Enter the folder:", try_folder)).expanduser()
 
 
 def _import(workflow: Workflow, resources: Resources, source: S3Address, output: Path) -> tuple[str, ...]:
@@ -155,6 +151,20 @@ def _ask(question: str) -> str:
     while True:
         answer = _read(f"{question} ").strip()
         if answer:
+            return answer
+
+
+def _ask_for(question: str, attempt: Callable[[str], object]) -> str:
+    """Ask until the answer can be used; a service that is away or knows no credentials is no fault of the answer."""
+    while True:
+        answer = _ask(question)
+        try:
+            attempt(answer)
+        except NoCredentials:
+            raise
+        except (AddressFault, FolderFault, ServiceRefused) as e:
+            print(f"{e}\n  {e.hint}" if e.hint else str(e))
+        else:
             return answer
 
 

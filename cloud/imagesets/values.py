@@ -1,5 +1,6 @@
 """The values that this package passes around: frames, instances, image sets, jobs, resources."""
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePosixPath
@@ -90,6 +91,12 @@ class Resources:
     role_arn: str
     stack: str = ""
     owns_datastore: bool = False  # the stack made the data store, and takes it away
+
+
+def require_role(arn: str) -> None:
+    """Raise AddressFault unless this is written as the ARN of a role is."""
+    if not re.fullmatch(r"arn:aws(-[^:]+)?:iam::[0-9]{12}:role/.+", arn):
+        raise AddressFault(f"{arn!r} is not the ARN of a role", hint="write it as arn:aws:iam::ACCOUNT:role/NAME")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -103,16 +103,21 @@ def test_F002_F003_F005_F006_F016_F019_F020_a_person_goes_through_the_whole_work
 
 @pytest.mark.full
 def test_F002_F004_resources_that_are_there_and_a_folder_of_ones_own(terminal, site):
-    """With "n" it asks for the four resources, then takes a local folder; a wrong folder is asked for again."""
+    """With "n" it asks for the four resources, then takes a local folder; what cannot be used is asked for again."""
     scans = site.folder / "scans"
     scans.mkdir()
     write_picture(scans / "one.dcm", "colour8x5")
     person = terminal(site)
     person.answers("create the resources for you? (y/n)", "n")
-    person.answers("Enter the ID of the HealthImaging data store:", site.datastore_id)
-    person.answers("Enter the name of the S3 bucket to import from:", site.input_bucket)
-    person.answers("Enter the name of the S3 bucket for the output:", site.output_bucket)
-    person.answers("Enter the ARN of the IAM role for the import:", ROLE)
+    for question, wrong, said, right in (
+        ("Enter the ID of the HealthImaging data store:", "0" * 32, "ResourceNotFoundException", site.datastore_id),
+        ("Enter the name of the S3 bucket to import from:", "not-there", "NoSuchBucket", site.input_bucket),
+        ("Enter the name of the S3 bucket for the output:", "a b", "bucket", site.output_bucket),
+        ("Enter the ARN of the IAM role for the import:", "admin", "'admin' is not the ARN of a role", ROLE),
+    ):
+        person.answers(question, wrong)
+        person.reads(said)
+        person.answers(question, right)
     person.answers("Press Enter to continue.")
     person.answers("Choose DICOM files to import:", "5")
     person.answers("Enter the folder:", "nowhere")

@@ -2,7 +2,10 @@
 
 import argparse
 import sys
+from collections import Counter
 from pathlib import Path
+
+from pydicom.uid import UID
 
 from cloud.errors import SendFault
 from cloud.imagesets.actions import each_set, open_workflow
@@ -60,15 +63,23 @@ def prove(arguments: argparse.Namespace) -> int:
         files,
         threads=workflow.settings.IMAGE_SET_THREADS,
     )
+    every: Counter[str] = Counter()
     for proof in proofs:
-        syntaxes = ", ".join(sorted(proof.syntaxes))
+        every.update(proof.syntaxes)
+        syntaxes = ", ".join(sorted(map(_named, proof.syntaxes)))
         print(f"series {proof.series_instance_uid}")
         print(f"  {proof.sent} sent in {syntaxes}: {proof.returned} back, pixels of {proof.frames} frames equal")
         for fault in proof.faults[:20]:
             print(f"  NOT equal: {fault}")
     whole = sum(proof.is_whole for proof in proofs)
     print(f"{whole} of {len(proofs)} series came back whole, with the pixels that were sent.")
+    sent = ", ".join(f"{_named(syntax)} {count}" for syntax, count in every.most_common())
+    print(f"frames equal: {sum(proof.frames for proof in proofs)}; instances by transfer syntax: {sent or 'none'}")
     return 0 if whole == len(proofs) else 1
+
+
+def _named(syntax: str) -> str:
+    return UID(syntax).name
 
 
 def _send(written: list[Exported], to: Destination, calling: str) -> None:

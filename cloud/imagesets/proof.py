@@ -1,6 +1,7 @@
 """What was sent against what HealthImaging holds: per series, every instance there, every pixel equal."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,7 @@ class SeriesProof:
     sent: int  # instances
     returned: int  # instances whose frames all came back, equal
     frames: int  # frames compared and equal
-    syntaxes: frozenset[str]  # in which it was sent
+    syntaxes: Mapping[str, int]  # in which it was sent, each with its instances
     faults: tuple[str, ...]
 
     @property
@@ -54,7 +55,7 @@ def _summed(uid: str, results: Sequence[tuple[str, int, str]]) -> SeriesProof:
         sent=len(results),
         returned=sum(1 for _, _, fault in results if not fault),
         frames=sum(frames for _, frames, fault in results if not fault),
-        syntaxes=frozenset(syntax for syntax, _, _ in results),
+        syntaxes=Counter(syntax for syntax, _, _ in results),
         faults=tuple(fault for _, _, fault in results if fault),
     )
 

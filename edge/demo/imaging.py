@@ -71,16 +71,16 @@ class Imaging:
         }
         processes.start(LOOP, python("cloud", "import"), settings)
 
-    def prove(self, processes: Processes, sent: Path) -> list[str]:
-        """Have every frame fetched back and compared with the files that were sent; returns what is wrong."""
+    def prove(self, processes: Processes, sent: Path) -> tuple[list[str], str]:
+        """Have every frame fetched back and compared with what was sent; returns what is wrong, and figures."""
         say("fetching every frame back from HealthImaging …")
         settings = {**KEYS, "AWS_ENDPOINT_URL_MEDICAL_IMAGING": self.endpoint}
         command = python("cloud", "image-sets", "prove", "--datastore-id", self.datastore_id, "--against", str(sent))
         try:
             processes.run("prove", command, settings)
         except DemoFault as e:
-            return [f"a series did not come back with its pixels: {e}\n  {e.hint}"]
-        return []
+            return [f"a series did not come back with its pixels: {e}\n  {e.hint}"], ""
+        return [], processes.said("prove")
 
     def _said(self) -> str:
         return self._log.read_text(errors="replace") if self._log.exists() else ""

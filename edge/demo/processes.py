@@ -111,6 +111,11 @@ class Processes:
                 start_new_session=True,  # Ctrl-C reaches the demo alone, which stops the parts in order
             )
 
+    def said(self, name: str) -> str:
+        """Return the last line that a part printed; empty if there is none."""
+        lines = (self.logs / f"{name}.log").read_text(errors="replace").strip().splitlines()
+        return lines[-1] if lines else ""
+
     def _hint(self, name: str) -> str:
         path = self.logs / f"{name}.log"
         last = path.read_text(errors="replace").strip().splitlines()[-3:] if path.exists() else []

@@ -138,14 +138,16 @@ def _course(
         return 0
     faults += losses(accepted, place.reader(), folders.database, EDGE_ID)
     faults += [f"{uid}: in no image set of HealthImaging" for uid in not_imported]
-    faults += imaging.prove(processes, files[0].parent)
+    differences, figures_of_frames = imaging.prove(processes, files[0].parent)
+    faults += differences
     for fault in faults:
         print(f"MISSING  {fault}", file=sys.stderr)
     if faults:
         return 1
     say(f"\nchecked: all {len(accepted)} instances lead back, byte for byte, to what went over the wire")
     say(f"checked: all {len(accepted)} instances are in image sets of HealthImaging, their frames fetched back,")
-    say("         and every pixel is the one that was sent")
+    say("         and every pixel is the one that was sent, in every transfer syntax that was sent:")
+    say(f"         {figures_of_frames}")
     return 0
 
 

@@ -6,8 +6,10 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
+import pydicom
 import pytest
 
 pytestmark = [pytest.mark.full, pytest.mark.door("command", "socket")]
@@ -48,6 +50,13 @@ def bare_environment(tmp_path):
     return {"HOME": str(home), "PATH": str(tools), "LANG": "C.UTF-8", **network}
 
 
+def syntaxes_of(folder):
+    """How many files there are in each transfer syntax."""
+    return Counter(
+        pydicom.dcmread(path, specific_tags=[]).file_meta.TransferSyntaxUID.name for path in folder.iterdir()
+    )
+
+
 def free_port():
     """A port that is free now; the demo refuses a busy one by name, so that a race shows itself."""
     with socket.socket() as listener:
@@ -71,10 +80,15 @@ def test_E004_D12_make_demo_once_from_nothing(clone, bare_environment):
     said = done.stdout
     assert done.returncode == 0, said[-4000:] + done.stderr[-4000:]
     samples = len(list((clone / "dcmdata").glob("*.dcm")))
+    syntaxes = ", ".join(f"{name} {count}" for name, count in syntaxes_of(clone / "dcmdata").most_common())
     for line in (
         r"sending with pynetdicom",  # dcmtk is not on this PATH, and that is said
         rf"Success for {samples} of {samples} instances",
-        rf"checked: all {samples} instances",
+        rf"checked: all {samples} instances lead back",
+        rf"in HealthImaging {samples}/{samples} ",
+        rf"checked: all {samples} instances are in image sets of HealthImaging, their frames fetched back,",
+        r"every pixel is the one that was sent, in every transfer syntax that was sent:",
+        rf"frames equal: \d+; instances by transfer syntax: {re.escape(syntaxes)}$",
         r"\b1\d{9}\.\d+\b",  # an ATRIUID issued at edge number 1
         r"in demo-edge/[0-9a-f]{8}-[0-9a-f-]{27}/",  # where a study lies: edge and generation
         r"series \d[\d.]+\n *first of them \d[\d.]+\.dcm",
@@ -82,4 +96,4 @@ def test_E004_D12_make_demo_once_from_nothing(clone, bare_environment):
         r"storescu -v -aec EDGE_AE -aet CLIENT_AE",  # the line to try by hand
         r"sqlite3|psql",  # the SQL prompt
     ):
-        assert re.search(line, said), f"{line} is not in:\n{said[-6000:]}"
+        assert re.search(line, said, re.MULTILINE), f"{line} is not in:\n{said[-6000:]}"

@@ -1,5 +1,6 @@
 """The way back: DICOM files from image sets, their attributes and pixels those that were sent, and by C-STORE."""
 
+import re
 import shutil
 import socket
 import subprocess
@@ -229,6 +230,8 @@ def test_what_was_sent_is_proven_series_by_series(site, every_syntax):
     told = site.run("prove", *site.job(job_id), "--against", every_syntax)
     assert told.returncode == 1
     assert f"{len(proofs) - 1} of {len(proofs)} series came back whole" in told.stdout
+    assert "10 sent in Explicit VR Little Endian: 8 back, pixels of 8 frames equal" in told.stdout
+    assert re.search(r"^frames equal: \d+; instances by transfer syntax: .*JPEG 2000", told.stdout, re.MULTILINE)
     assert "NOT equal: instance 2.25.1: is in none of the image sets" in told.stdout
     against = site.run("export", *site.job(job_id), "--against", every_syntax)
     assert against.returncode == 1

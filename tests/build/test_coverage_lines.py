@@ -79,3 +79,24 @@ def test_the_command_says_when_the_page_is_stale(tmp_path):
     assert subprocess.run([*command, "--check"], capture_output=True, check=False).returncode == 1
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0
     assert subprocess.run([*command, "--check"], capture_output=True, check=False).returncode == 0
+
+
+FAULTS = [f"fault_{n:02d}" for n in range(1, 30)]
+
+
+def unproven(found):
+    """The known faults that no test through a door names."""
+    named = {line_id for proof in found if proof.doors for line_id in proof.ids}
+    return [fault for fault in FAULTS if fault not in named]
+
+
+@pytest.mark.door("file")
+def test_E060_each_known_fault_has_a_regression_test_through_a_door():
+    """Each of the 29 is in the name of a test that uses a door, is a line of the list, and is proven on the page."""
+    proofs = coverage_lines.collect()
+    assert unproven(proofs) == []
+    assert unproven([p for p in proofs if "fault_12" not in p.ids]) == ["fault_12"], "one that is missing is told"
+    rows = {row.split("|")[1].strip(): row for row in coverage_lines.PAGE.read_text(encoding="utf-8").splitlines()
+            if row.startswith("| fault_")}  # fmt: skip
+    assert list(rows) == FAULTS
+    assert not [row for row in rows.values() if "| open" in row]

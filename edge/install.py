@@ -145,12 +145,14 @@ if (-not (Get-LocalUser ggc_user -ErrorAction SilentlyContinue)) {{
     New-LocalUser ggc_user -Password (ConvertTo-SecureString $drawn -AsPlainText -Force) -PasswordNeverExpires
     # The nucleus runs as the system account and looks there for the user's credentials.
     psexec -accepteula -s cmd /c cmdkey /generic:ggc_user /user:ggc_user "/pass:$drawn"
+    if ($LASTEXITCODE) {{ Remove-LocalUser ggc_user; throw 'the credentials of ggc_user were not stored' }}
     Remove-Variable drawn
 }}
 
 '3. the spool, outside of C:\\greengrass\\v2: it outlives the component; name it as SPOOL_DIR in the deployment'
 New-Item -ItemType Directory -Force C:\\dicom-edge | Out-Null
 icacls C:\\dicom-edge /inheritance:r /grant 'ggc_user:(OI)(CI)F' 'SYSTEM:(OI)(CI)F' 'Administrators:(OI)(CI)F'
+if ($LASTEXITCODE) {{ throw 'the rights of C:\\dicom-edge were not set' }}
 
 '4. the nucleus {n.nucleus}, signed by Amazon'
 Invoke-WebRequest -Uri {_SITE}/greengrass-{n.nucleus}.zip -OutFile nucleus.zip
@@ -162,6 +164,7 @@ $account = aws sts get-caller-identity --query Account --output text
 $given = (aws sts assume-role --region {n.region} --duration-seconds 3600 --output json `
     --role-arn "arn:aws:iam::${{account}}:role/{n.installer_role}" --role-session-name {n.thing} |
     ConvertFrom-Json).Credentials
+if (-not $given.AccessKeyId) {{ throw 'the role {n.installer_role} was not given (see above)' }}
 $env:AWS_ACCESS_KEY_ID = $given.AccessKeyId
 $env:AWS_SECRET_ACCESS_KEY = $given.SecretAccessKey
 $env:AWS_SESSION_TOKEN = $given.SessionToken
@@ -173,8 +176,9 @@ java '-Droot=C:\\greengrass\\v2' '-Dlog.store=FILE' -jar nucleus\\lib\\Greengras
     --thing-name {n.thing} --thing-group-name {n.group} --thing-policy-name {n.policy} `
     --tes-role-name {n.role} --tes-role-alias-name {n.alias} `
     --component-default-user ggc_user
-
-Remove-Item Env:AWS_ACCESS_KEY_ID, Env:AWS_SECRET_ACCESS_KEY, Env:AWS_SESSION_TOKEN
+$ended = $LASTEXITCODE
+Remove-Item 'Env:AWS_ACCESS_KEY_ID', 'Env:AWS_SECRET_ACCESS_KEY', 'Env:AWS_SESSION_TOKEN'
+if ($ended) {{ throw 'the core was not made (see above)' }}
 'done: the deployment to {n.group} comes by itself. Follow it in C:\\greengrass\\v2\\logs\\greengrass.log,'
 'the edge in C:\\greengrass\\v2\\logs\\{n.component}.log'
 """

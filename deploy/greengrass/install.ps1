@@ -19,9 +19,10 @@ if ($LASTEXITCODE) { throw 'this artifact has no packages for this Python: build
 & "$Venv\Scripts\python.exe" @pip (Get-ChildItem "$here\dicom_edge-*.whl").FullName
 if ($LASTEXITCODE) { throw 'the edge itself could not be installed' }
 
-# For people on the box: it knows the settings of the running edge.
+# For people on the box: it knows the settings of the running edge. A percent sign in a batch file is written twice.
+$shownSpool, $shownVenv = $Spool.Replace('%', '%%'), $Venv.Replace('%', '%%')
 @"
 @echo off
-if not defined DICOM_EDGE_CONFIG set DICOM_EDGE_CONFIG=$Spool\run\settings.toml
-"$Venv\Scripts\dicom-edge.exe" %*
+if not defined DICOM_EDGE_CONFIG set "DICOM_EDGE_CONFIG=$shownSpool\run\settings.toml"
+"$shownVenv\Scripts\dicom-edge.exe" %*
 "@ | Set-Content -Encoding Ascii (Join-Path (Split-Path -Parent $Venv) 'dicom-edge.cmd')

@@ -28,10 +28,13 @@ pip --find-links "$here/wheels" --only-binary :all: --require-hashes -r "$here/r
     fail "this artifact has no packages for $("$python" --version): build it with --python"
 pip "$here"/dicom_edge-*.whl
 
+quoted() { printf "'%s'" "$(printf '%s' "$1" | sed "s/'/'\\\\''/g")"; }
 program=$(dirname "$venv")/dicom-edge
 cat >"$program.part" <<END
 #!/bin/sh
-DICOM_EDGE_CONFIG=\${DICOM_EDGE_CONFIG:-$spool/run/settings.toml} exec "$venv/bin/dicom-edge" "\$@"
+[ -n "\${DICOM_EDGE_CONFIG:-}" ] || DICOM_EDGE_CONFIG=$(quoted "$spool/run/settings.toml")
+export DICOM_EDGE_CONFIG
+exec $(quoted "$venv/bin/dicom-edge") "\$@"
 END
 chmod 755 "$program.part"
 mv "$program.part" "$program"

@@ -11,7 +11,7 @@ from pathlib import Path
 from aws_cdk import App, Validations
 from cdk_nag import AwsSolutionsChecks
 
-from deploy.config import Config, load_config
+from deploy.config import Config, DeviceType, load_config
 from deploy.errors import ConfigFault
 from deploy.parts.function import Assets
 from deploy.stacks.alarms import AlarmStack
@@ -22,6 +22,7 @@ from deploy.stacks.fleet import FleetStack
 from deploy.stacks.greengrass import RECIPE, AliasStack, GreengrassStack
 from deploy.stacks.importing import ImportStack
 from deploy.stacks.ingestion import IngestionStack
+from deploy.stacks.machine import MachineStack
 from deploy.stacks.pipeline import add_pipeline, read_pipelines
 from deploy.stacks.pipeline_api import PipelineApiStack
 from deploy.stacks.store import StoreStack
@@ -63,7 +64,9 @@ def build_app(config: Config, assets: Assets, out: Path | None, pipelines: Path)
     edges = [EdgeStack(app, config=config, edge=edge, store=store, fleet=fleet) for edge in config.EDGE_CONFIG]
     if config.GREENGRASS_CONFIG.enabled and RECIPE.is_file():
         for edge, stack in zip(config.EDGE_CONFIG, edges, strict=True):
-            AliasStack(app, config=config, edge=edge, role=stack.edge.role)
+            alias = AliasStack(app, config=config, edge=edge, role=stack.edge.role)
+            if edge.device_type is DeviceType.EC2 and config.EC2_CONFIG.vpc_id:
+                MachineStack(app, config=config, edge=edge, key=store.key.key).add_stack_dependency(alias)
         GreengrassStack(app, config=config, fleet=fleet, store=store)
     for pipeline in read_pipelines(pipelines):
         add_pipeline(app, pipeline, config=config, assets=assets)

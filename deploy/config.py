@@ -26,12 +26,16 @@ class DeviceType(StrEnum):
     """What an edge runs on."""
 
     LOCAL = "LOCAL"  # a box of the site's
-    EC2 = "EC2"  # a machine of the account, which the stacks do not start
+    EC2 = "EC2"  # a machine of the account, made where EC2_CONFIG says
 
 
 def _acu(value: Any) -> Any:
     """Read a capacity as Serverless v2 counts it, or as its predecessor wrote it (``ACU_8``)."""
     return value.removeprefix("ACU_") if isinstance(value, str) else value
+
+
+def _aws_id(kind: str) -> str:
+    return rf"^({kind}-([0-9a-f]{{8}}|[0-9a-f]{{17}}))?$"
 
 
 Acu = Annotated[float, BeforeValidator(_acu), Field(ge=0, le=256, multiple_of=0.5)]
@@ -45,9 +49,7 @@ class EdgeConfig(_Section):
     """One edge of the fleet."""
 
     Name: str = Field(description="its name within the stack; the thing is {stack}-{Name}")
-    device_type: DeviceType = Field(
-        default=DeviceType.LOCAL, description="EC2: a machine of this account, which you start"
-    )
+    device_type: DeviceType = Field(default=DeviceType.LOCAL, description="EC2: a machine of this account (EC2_CONFIG)")
 
 
 class AhliConfig(_Section):
@@ -96,6 +98,20 @@ class GreengrassConfig(_Section):
     edges: dict[str, dict[str, str]] = Field(default_factory=dict, description="... of single ones, by Name")
 
 
+class Ec2Config(_Section):
+    """Where machines of edges on EC2 stand: a network that senders reach, and that reaches AWS.
+
+    All of vpc_id, subnet_id, ami and sender_cidr, or none: then you start the machines yourself.
+    """
+
+    vpc_id: str = Field(default="", pattern=_aws_id("vpc"), description="network that is there already")
+    subnet_id: str = Field(default="", pattern=_aws_id("subnet"), description="private, with a way out by NAT")
+    ami: str = Field(default="", pattern=_aws_id("ami"), description="image: Amazon Linux 2023")
+    instance_type: str = Field(default="t3.medium", pattern=r"^[a-z0-9-]+\.[a-z0-9]+$", description="kind of machine")
+    spool_gb: int = Field(default=200, ge=20, le=16384, description="GB of the spool's own disk, which stays")
+    sender_cidr: str = Field(default="", description="private addresses that may send, such as 10.1.0.0/16")
+
+
 class DashboardConfig(_Section):
     """The dashboard, which needs a name and a certificate of the site's own to be shown to anyone."""
 
@@ -138,6 +154,7 @@ class Config(_Section):
     GREENGRASS_CONFIG: GreengrassConfig = GreengrassConfig()
     DASHBOARD_CONFIG: DashboardConfig = DashboardConfig()
     PIPELINE_API_CONFIG: PipelineApiConfig = PipelineApiConfig()
+    EC2_CONFIG: Ec2Config = Ec2Config()
     ALARM_CONFIG: AlarmConfig = AlarmConfig()
 
     @model_validator(mode="after")
@@ -148,6 +165,7 @@ class Config(_Section):
             *self._tag_faults(),
             *self._option_faults(),
             *self._api_faults(),
+            *self._machine_faults(),
         ]
         if faults:
             raise ValueError("\n".join(faults))
@@ -232,6 +250,26 @@ class Config(_Section):
             faults.append("DASHBOARD_CONFIG: set REGION too, for the load balancer's own log")
         if self.DASHBOARD_CONFIG.domain_name and db.secret_arn:
             faults.append("DASHBOARD_CONFIG: the dashboard needs the VPC that DB_CONFIG.secret_arn leaves out")
+        return faults
+
+    def _machine_faults(self) -> list[str]:
+        ec2 = self.EC2_CONFIG
+        place = ("vpc_id", "subnet_id", "ami", "sender_cidr")
+        missing = [name for name in place if not getattr(ec2, name)]
+        if len(missing) == len(place):
+            return []
+        if missing:
+            return [f"EC2_CONFIG: set {', '.join(missing)} too, or none of {', '.join(place)}"]
+        faults = []
+        try:
+            if not ipaddress.IPv4Network(ec2.sender_cidr).is_private:
+                faults.append("EC2_CONFIG.sender_cidr: private addresses; scans come by VPN or a direct line")
+        except ValueError:
+            faults.append(f"EC2_CONFIG.sender_cidr: {ec2.sender_cidr!r} is no IPv4 network such as 10.1.0.0/16")
+        if not self.GREENGRASS_CONFIG.enabled:
+            faults.append(
+                "EC2_CONFIG: a machine is installed by Greengrass, which GREENGRASS_CONFIG.enabled leaves out"
+            )
         return faults
 
 

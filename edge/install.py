@@ -25,6 +25,20 @@ examples:
 edges.json is EDGE_CONFIG of the stacks: [{"Name": "mri", "device_type": "LOCAL"}, …]
 """
 
+_INSTALLERS_ROLE = """\
+echo '5. the installer role, for an hour, in this shell only'
+account=$(aws sts get-caller-identity --query Account --output text)
+credentials=$(aws sts assume-role --region {n.region} --duration-seconds 3600 \\
+    --role-arn "arn:aws:iam::$account:role/{n.installer_role}" --role-session-name {n.thing} \\
+    --query 'Credentials.[AccessKeyId,SecretAccessKey,SessionToken]' --output text)
+set -- $credentials
+export AWS_ACCESS_KEY_ID="$1" AWS_SECRET_ACCESS_KEY="$2" AWS_SESSION_TOKEN="$3" AWS_REGION={n.region}
+"""
+_MACHINES_ROLE = """\
+echo '5. its own role, which may make this core and no other'
+export AWS_REGION={n.region}
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Names:
@@ -71,8 +85,8 @@ class Names:
         return f"{self.stack}-GGInstallerRole"
 
 
-def shell_script(n: Names) -> str:
-    """Return the script for Linux."""
+def shell_script(n: Names, *, own_role: bool = False) -> str:
+    """Return the script for Linux; ``own_role``: an EC2 machine, whose role may make this core and no other."""
     return f"""\
 #!/bin/sh
 # Makes this machine the Greengrass core {n.thing}: six commands. Run it with sudo -E by an administrator who may
@@ -85,11 +99,14 @@ trap 'rm -rf "$work"' EXIT
 cd "$work"
 
 echo '1. what it needs: a JDK, the AWS CLI, Python 3.11 or newer'
-for tool in java jarsigner aws curl unzip python3; do
+for tool in java jarsigner aws curl unzip; do
     command -v "$tool" >/dev/null || fail "install $tool first;" \\
         'on Debian: sudo apt-get install default-jdk-headless awscli curl unzip python3-venv'
 done
-python3 -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' || fail 'python3 is too old, or has no venv'
+for candidate in python3 python3.14 python3.13 python3.12 python3.11 none; do
+    "$candidate" -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break
+done
+[ "$candidate" != none ] || fail 'Python 3.11 or newer with venv is needed'
 
 echo '2. the user that the edge runs as, without privilege'
 getent group ggc_group >/dev/null || groupadd --system ggc_group
@@ -103,14 +120,7 @@ curl -fsSLO {_SITE}/greengrass-{n.nucleus}.zip
 unzip -q greengrass-{n.nucleus}.zip -d nucleus
 jarsigner -verify nucleus/lib/Greengrass.jar | grep -q 'jar verified' || fail 'the nucleus is not signed'
 
-echo '5. the installer role, for an hour, in this shell only'
-account=$(aws sts get-caller-identity --query Account --output text)
-credentials=$(aws sts assume-role --region {n.region} --duration-seconds 3600 \\
-    --role-arn "arn:aws:iam::$account:role/{n.installer_role}" --role-session-name {n.thing} \\
-    --query 'Credentials.[AccessKeyId,SecretAccessKey,SessionToken]' --output text)
-set -- $credentials
-export AWS_ACCESS_KEY_ID="$1" AWS_SECRET_ACCESS_KEY="$2" AWS_SESSION_TOKEN="$3" AWS_REGION={n.region}
-
+{_MACHINES_ROLE.format(n=n) if own_role else _INSTALLERS_ROLE.format(n=n)}
 echo '6. the core, with its thing, group, role and alias; started with this machine from now on'
 java -Droot=/greengrass/v2 -Dlog.store=FILE -jar nucleus/lib/Greengrass.jar \\
     --aws-region {n.region} --provision true --setup-system-service true \\

@@ -28,10 +28,10 @@ class EdgeStack(BaseStack):
             ingest=store.ingest.queue,
             components=fleet.components,
         )
-        if edge.device_type is DeviceType.EC2:
+        if edge.device_type is DeviceType.EC2 and not config.EC2_CONFIG.vpc_id:
             Annotations.of(self).add_warning_v2(
                 "dicom-edge:machine",
-                f"{edge.Name}: the EC2 machine itself is not made: start one, then install it like a box",
+                f"{edge.Name}: without EC2_CONFIG the machine itself is not made: start one, install it like a box",
             )
         CfnOutput(self, "ThingName", value=self.thing, description="AWS_IOT_THING_NAME, the EdgeId")
         CfnOutput(self, "RoleAlias", value=Names.role_alias(self.thing))

@@ -118,13 +118,13 @@ def device_policy() -> dict[str, Any]:
     }
 
 
-def installer_rights(names: Names) -> list[iam.PolicyStatement]:
+def installer_rights(names: Names, thing_name: str = "") -> list[iam.PolicyStatement]:
     """Return what the Greengrass installer calls when everything that it would make is there already.
 
-    No role is passed, made or widened (fault 23): it may attach to an edge's role only that edge's own policy,
-    which is attached already.
+    For every edge of the stack, or for ``thing_name`` alone. No role is passed, made or widened (fault 23): it may
+    attach to an edge's role only that edge's own policy, which is attached already.
     """
-    things = f"{names.stack}-*"
+    things = thing_name or names.any_thing
     iot_arn = f"arn:{Aws.PARTITION}:iot:{Aws.REGION}:{Aws.ACCOUNT_ID}"
     iam_arn = f"arn:{Aws.PARTITION}:iam::{Aws.ACCOUNT_ID}"
     thing, group = f"{iot_arn}:thing/{things}", f"{iot_arn}:thinggroup/{names.thing_group}"

@@ -1,6 +1,6 @@
 """The import: a HealthImaging data store, the role that the service takes, and the function that starts its jobs."""
 
-from aws_cdk import Aws, CfnOutput, CfnRule, CfnRuleAssertion, Duration, Fn
+from aws_cdk import Aws, CfnOutput, CfnRule, CfnRuleAssertion, Duration, Fn, RemovalPolicy
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_healthimaging as healthimaging
@@ -31,6 +31,8 @@ class ImportStack(BaseStack):
         self.datastore = healthimaging.CfnDatastore(
             self, "Datastore", datastore_name=config.CDK_APP_NAME, kms_key_arn=store.key.key.key_arn
         )
+        # It holds images, so it stays like the bucket; deleting it would fail halfway, for it must be empty first.
+        self.datastore.apply_removal_policy(RemovalPolicy.RETAIN)
         role = self._service_role(store)
         settings = config.AHLI_CONFIG
         self.processor = Function(

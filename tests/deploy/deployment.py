@@ -37,7 +37,7 @@ def run_cdk(home: Path, endpoint: str, *arguments: object) -> None:
         },
         capture_output=True,
         text=True,
-        timeout=170,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
@@ -68,7 +68,7 @@ class Deployment:
             f'PIPELINE_API_CONFIG = {{ enabled = true, upload_bucket = "{UPLOADS}" }}\n'
             "LAMBDA_CONFIG = { timeout = 100, memory = 256, concurrency = 2 }\n"
         )
-        out = self._folder / "templates"
+        out = self.templates = self._folder / "templates"
         out.mkdir()
         done = synthesise(out, self._assets, config)
         assert done.returncode == 0, done.stderr[-3000:]
@@ -115,6 +115,11 @@ class Deployment:
         ]
         self.taken_out += len(found["Statement"]) - len(kept)
         return json.dumps({**found, "Statement": kept}) if kept else ""
+
+    @property
+    def users(self) -> list[str]:
+        """The edges that :meth:`keys_of` made a user for."""
+        return list(self._keys)
 
     def client(self, service: str, user: str | None = None):
         """boto3's client of a service: the account's own, or that of a user of :meth:`keys_of`."""

@@ -76,6 +76,21 @@ def test_E043_E055_a_region_bounds_the_imports(region, imports, accepted):
         read_config(values)
 
 
+def test_E050_a_machine_wants_its_whole_place():
+    """Half an EC2_CONFIG is told with what is missing; public addresses and machines without Greengrass are refused."""
+    with pytest.raises(ConfigFault, match=r"set subnet_id, ami, sender_cidr too"):
+        read_config({"EC2_CONFIG": {"vpc_id": "vpc-0a1b0a1b"}})
+    place = {"vpc_id": "vpc-0a1b0a1b", "subnet_id": "subnet-0a1b0a1b", "ami": "ami-0a1b0a1b"}
+    for cidr, more, told in (
+        ("0.0.0.0/0", {}, "private addresses"),
+        ("mars", {}, "no IPv4 network"),
+        ("10.1.0.0/16", {"GREENGRASS_CONFIG": {"enabled": False}}, "installed by Greengrass"),
+    ):
+        with pytest.raises(ConfigFault, match=told):
+            read_config({"EC2_CONFIG": {**place, "sender_cidr": cidr}, **more})
+    assert read_config({"EC2_CONFIG": {**place, "sender_cidr": "10.1.0.0/16"}}).EC2_CONFIG.spool_gb == 200
+
+
 @pytest.mark.parametrize("content", [None, b"not toml [", b"\xff\xfe"])
 def test_E050_a_file_that_cannot_be_read_is_named(tmp_path, content):
     """A missing file, one that is no TOML, and one that is no text are each told with their name."""

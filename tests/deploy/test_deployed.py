@@ -12,12 +12,13 @@ from sqlalchemy import make_url
 
 from cloud.db.engine import open_engine
 from tests.certificates import authority
+from tests.deploy.clean_up import calls_elsewhere, environment, judge, runs_here, steps, type_in
 from tests.deploy.deployment import ACCOUNT, REGION, STACK, UPLOADS, Deployment, until
 from tests.deploy.tls_front import TlsFront
 from tests.e2e.edge_process import running, scan, send
 from tests.postgres import postgres_server  # noqa: F401 - a fixture
 
-pytestmark = [pytest.mark.full, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.full, pytest.mark.timeout(600)]
 
 LAB1, LAB2 = f"{STACK}-lab1", f"{STACK}-lab2"
 
@@ -197,3 +198,90 @@ def test_P047_P050_P054_P169_the_deployed_api_answers_through_its_gateway(deploy
     made = post("/pipeline/edcpipeline/file", bot, pipeline_code="amypet", subject_event_crf_file_id=upload)
     assert rows(deployment, "SELECT id, status FROM edcpipelinefile") == [(made.json()["data"]["id"], "Started")]
     assert post("/pipeline/edcpipeline/file", "nobody", pipeline_code="amypet").status_code == 401
+
+
+def installed(stacks, name):
+    """Make what the Greengrass installer makes of a box: a thing in the group, a certificate with both policies."""
+    iot, thing = stacks.client("iot"), f"{STACK}-{name}"
+    iot.create_thing(thingName=thing)
+    iot.add_thing_to_thing_group(thingGroupName=f"{STACK}-IEP-devices", thingName=thing)
+    arn = iot.create_keys_and_certificate(setAsActive=True)["certificateArn"]
+    for policy in (f"{STACK}-IEP-device-policy", f"GreengrassTESCertificatePolicy{thing}-GG-Role-Alias"):
+        iot.attach_policy(policyName=policy, target=arn)
+    iot.attach_thing_principal(thingName=thing, principal=arn)
+
+
+def objects(s3, bucket):
+    """How many versions and delete markers a bucket holds."""
+    pages = s3.get_paginator("list_object_versions").paginate(Bucket=bucket)
+    return sum(len(page.get("Versions", [])) + len(page.get("DeleteMarkers", [])) for page in pages)
+
+
+def left(stacks):
+    """What there is in the account, but for what the cdk command and the EDC have there: kind -> names."""
+    asked = {
+        "stack": (stacks.client("cloudformation").list_stacks, "StackSummaries", "StackName"),
+        "bucket": (stacks.client("s3").list_buckets, "Buckets", "Name"),
+        "function": (stacks.client("lambda").list_functions, "Functions", "FunctionName"),
+        "role": (stacks.client("iam").list_roles, "Roles", "RoleName"),
+        "policy": (lambda: stacks.client("iam").list_policies(Scope="Local"), "Policies", "PolicyName"),
+        "alarm": (stacks.client("cloudwatch").describe_alarms, "MetricAlarms", "AlarmName"),
+        "topic": (stacks.client("sns").list_topics, "Topics", "TopicArn"),
+        "rule": (stacks.client("events").list_rules, "Rules", "Name"),
+        "log": (stacks.client("logs").describe_log_groups, "logGroups", "logGroupName"),
+        "thing": (stacks.client("iot").list_things, "things", "thingName"),
+        "certificate": (stacks.client("iot").list_certificates, "certificates", "certificateId"),
+        "iot policy": (stacks.client("iot").list_policies, "policies", "policyName"),
+        "group": (stacks.client("iot").list_thing_groups, "thingGroups", "groupName"),
+    }
+    found = {
+        kind: [row[name] for row in call().get(rows, []) if row.get("StackStatus") != "DELETE_COMPLETE"]
+        for kind, (call, rows, name) in asked.items()
+    }
+    found["queue"] = stacks.client("sqs").list_queues().get("QueueUrls", [])
+    others = ("cdk-", "CDKToolkit", UPLOADS)
+    ours = {kind: [n for n in names if not n.startswith(others)] for kind, names in found.items()}
+    return {kind: names for kind, names in ours.items() if names}
+
+
+@pytest.mark.door("command", "file")
+def test_E054_the_documented_clean_up_leaves_what_it_says_and_then_nothing(deployment, tmp_path):
+    """The steps of deploy/README.md as printed, the last test of these stacks: the stacks go and the scans, the key and
+    the logs stay; with the last two steps they go too, all versions and delete markers.
+    """
+    stacks = deployment.stacks
+    for name in ("lab1", "lab2"):
+        iam, thing = stacks.client("iam"), f"{STACK}-{name}"
+        if thing in stacks.users:  # this test's own way to an edge's rights
+            for key in iam.list_access_keys(UserName=thing)["AccessKeyMetadata"]:
+                iam.delete_access_key(UserName=thing, AccessKeyId=key["AccessKeyId"])
+            iam.detach_user_policy(UserName=thing, PolicyArn=f"arn:aws:iam::{ACCOUNT}:policy/{thing}-GG-RoleAccess")
+            iam.delete_user(UserName=thing)
+        installed(stacks, name)
+    stacks.aws.restart(auth=False)  # the other buckets still ask for TLS
+    s3, bucket = stacks.client("s3"), stacks.output(STACK, "BucketName")
+    for n in range(1001):
+        s3.put_object(Bucket=bucket, Key=f"{LAB1}/{n % 600} of 'all'", Body=b"scan")
+    s3.delete_object(Bucket=bucket, Key=f"{LAB1}/0 of 'all'")
+    held = objects(s3, bucket)
+    assert held > 1001, "every put is a version, so that one call does not list them all"
+
+    documented = steps(STACK)
+    env = environment(tmp_path, stacks.aws.url, stacks.templates)
+    for call in [call for step in documented for call in calls_elsewhere(step)]:
+        assert judge(call, env).returncode == 0, judge(call, env).stderr
+    note, edges, locks, destroy, scans, rest = map(runs_here, documented)
+    printed = type_in(f"{note}\n{edges}\n{locks}\n{destroy}", {**env, "DATASTORE": ""})
+    noted = next(line for line in printed.splitlines() if line.startswith(f"STACK={STACK} "))
+    there = left(stacks)
+    assert set(there) == {"bucket", "log"}, there
+    assert len(there["bucket"]) == 3
+    assert objects(s3, bucket) == held, "no scan went with the stacks"
+    key = noted.partition("KEY=")[2].split()[0]
+    kms = stacks.client("kms")
+    assert kms.describe_key(KeyId=key)["KeyMetadata"]["KeyState"] == "Enabled"
+
+    printed = type_in(f"{noted}\n{scans}\n{rest}", env)
+    assert f"{held} versions deleted" in printed
+    assert left(stacks) == {}
+    assert kms.describe_key(KeyId=key)["KeyMetadata"]["KeyState"] == "PendingDeletion"

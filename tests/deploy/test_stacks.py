@@ -180,7 +180,7 @@ def test_every_function_is_in_its_zip(templates, assets):
 
 def test_E047_options_change_what_there_is(tmp_path, assets):
     """Without HealthImaging there is no import; with a name and certificate there is a dashboard that asks who comes;
-    with a bucket elsewhere each object is copied there; an edge on EC2 is told what is not made.
+    with a bucket elsewhere each object is copied there; an edge on EC2 without a place is told what is not made.
     """
     key = "arn:aws:kms:us-west-2:111122223333:key/00000000-0000-0000-0000-000000000000"
     done = synthesise(
@@ -194,7 +194,7 @@ def test_E047_options_change_what_there_is(tmp_path, assets):
         'DASHBOARD_CONFIG.certificate_arn = "arn:aws:acm:eu-west-1:111122223333:certificate/1"\n',
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "the EC2 machine itself is not made" in (tmp_path / "dicom-edge-edge-trial.metadata.json").read_text()
+    assert "the machine itself is not made" in (tmp_path / "dicom-edge-edge-trial.metadata.json").read_text()
     templates = Templates(tmp_path)
     assert "dicom-edge-import" not in templates.stacks
     functions = templates.of("dicom-edge-ingestion", "AWS::Lambda::Function").values()
@@ -221,3 +221,72 @@ def test_E050_faults_of_the_parameters_end_the_command(tmp_path, assets):
     assert "VPC_CIDR" in done.stderr
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.glob("*.template.json"))
+
+
+#: What a home-made part of the cloud would stand on: machines and containers of ours, foreign queues and stores.
+SELF_HOSTED = (
+    "AWS::EC2::Instance", "AWS::EC2::LaunchTemplate", "AWS::AutoScaling::", "AWS::ECS::", "AWS::EKS::", "AWS::MSK::",
+    "AWS::AmazonMQ::", "AWS::ElastiCache::", "AWS::MemoryDB::", "AWS::OpenSearchService::", "AWS::DocDB::",
+    "AWS::Lightsail::", "AWS::EFS::",
+)  # fmt: skip
+
+
+def test_D11_beyond_one_machine_all_engines_are_the_clouds(templates):
+    """Work is handed on by SQS, EventBridge and Lambda, and kept in S3 and serverless Aurora with its Data API; there
+    is no machine, container cluster, broker or store of our own, and the functions' lock has no queue or scheduler.
+    """
+    kinds = {row["Type"] for _, _, row in templates.resources()}
+    assert not [kind for kind in kinds if kind.startswith(SELF_HOSTED)]
+    assert {
+        "AWS::SQS::Queue", "AWS::Events::Rule", "AWS::Lambda::Function", "AWS::Lambda::EventSourceMapping",
+        "AWS::S3::Bucket", "AWS::RDS::DBCluster", "AWS::HealthImaging::Datastore", "AWS::SNS::Topic",
+    } <= kinds  # fmt: skip
+    cluster = templates.one("dicom-edge-database", "AWS::RDS::DBCluster")
+    assert cluster["Engine"] == "aurora-postgresql"
+    assert cluster["EnableHttpEndpoint"] is True
+    writers = templates.of("dicom-edge-database", "AWS::RDS::DBInstance").values()
+    assert {row["DBInstanceClass"] for row in writers} == {"db.serverless"}
+    queues = templates.of("dicom-edge", "AWS::SQS::Queue").values()
+    assert [q for q in queues if "RedrivePolicy" in q], "given up by SQS itself, into its own dead letters"
+    locked = {line.split("==")[0] for line in (ROOT / "requirements.lock").read_text().splitlines() if "==" in line}
+    assert not locked & {"celery", "rq", "dramatiq", "huey", "kombu", "pika", "redis", "apscheduler", "prefect"}
+
+
+def test_E050_fault_23_an_edge_on_EC2_has_a_machine_that_installs_itself(tmp_path, assets):
+    """With EC2_CONFIG the device type EC2 is a machine: image named, disk encrypted and kept, senders let in and nobody
+    else, the six commands in its user data, and rights to make its own core and no other; a LOCAL edge has none.
+    """
+    done = synthesise(
+        tmp_path,
+        assets,
+        'REGION = "eu-west-1"\n'
+        'EDGE_CONFIG = [{ Name = "ec", device_type = "EC2" }, { Name = "lab1" }]\n'
+        'EC2_CONFIG = { vpc_id = "vpc-0a1b0a1b", subnet_id = "subnet-0a1b0a1b", ami = "ami-0a1b0a1b", '
+        'sender_cidr = "10.1.0.0/16" }\n',
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    templates = Templates(tmp_path)
+    assert [s for s in templates.stacks if s.endswith("-machine")] == ["dicom-edge-edge-ec-machine"]
+    stack = "dicom-edge-edge-ec-machine"
+    machine = templates.one(stack, "AWS::EC2::Instance")
+    assert (machine["ImageId"], machine["SubnetId"]) == ("ami-0a1b0a1b", "subnet-0a1b0a1b")
+    assert machine["DisableApiTermination"] is True
+    system, spool = (row["Ebs"] for row in machine["BlockDeviceMappings"])
+    assert (system["Encrypted"], spool["Encrypted"], spool["DeleteOnTermination"]) == (True, True, False)
+    group = templates.one(stack, "AWS::EC2::SecurityGroup")
+    assert {(r["CidrIp"], r["FromPort"]) for r in group["SecurityGroupIngress"]} == {
+        ("10.1.0.0/16", 11112),
+        ("10.1.0.0/16", 2762),
+    }
+    script = text(machine["UserData"]["Fn::Base64"])
+    assert [n for n in range(1, 8) if f"echo '{n}. " in script] == [1, 2, 3, 4, 5, 6]
+    assert "assume-role" not in script
+    subprocess.run(["sh", "-n"], input=script, text=True, check=True, timeout=30)
+    rights = json.dumps(templates.one(stack, "AWS::IAM::Policy"))
+    assert "lab1" not in rights
+    assert "dicom-edge-*" not in rights
+    assert "iam:PassRole" not in rights
+    assert "role/dicom-edge-ec-GG-Role" in rights
+    lint = [Path(cdk_python()).parent / "cfn-lint", "--", templates.files[stack]]
+    done = subprocess.run(lint, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
+    assert done.returncode == 0, done.stdout

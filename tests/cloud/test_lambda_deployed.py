@@ -43,7 +43,7 @@ def deployed(aws_endpoint, asset, database):  # noqa: F811 - a fixture's use
     account = Account(endpoint=aws_endpoint)
     name = f"ingest-{uuid.uuid4().hex[:12]}"
     ensure_bucket(account, name)
-    queue = ensure_queue(account, QueueSettings(name=name, visibility_seconds=10, tries=TRIES))
+    queue = ensure_queue(account, QueueSettings(name=name, visibility_seconds=20, tries=TRIES))
     edge = FakeEdge(store=None, bucket=name)
     down = ensure_queue(account, QueueSettings(name=f"{name}-{edge.edge_id}"))
     function = FunctionSettings(
@@ -56,7 +56,7 @@ def deployed(aws_endpoint, asset, database):  # noqa: F811 - a fixture's use
             "EDGE_QUEUE_URL": down.replace(edge.edge_id, "{EdgeId}"),
             "AWS_ENDPOINT_URL": aws_endpoint,
         },
-        timeout_seconds=10,
+        timeout_seconds=20,
         memory_mb=256,
     )
     ensure_function(account, function, queue)
@@ -83,7 +83,7 @@ def deployed(aws_endpoint, asset, database):  # noqa: F811 - a fixture's use
     account.client("lambda").delete_function(FunctionName=name)  # its processes end and leave the database
 
 
-def wait_until(condition, what, seconds=60):
+def wait_until(condition, what, seconds=100):
     """Return what ``condition`` gives once it gives something."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):

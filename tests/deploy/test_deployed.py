@@ -196,7 +196,9 @@ def test_P047_P050_P054_P169_the_deployed_api_answers_through_its_gateway(deploy
     assert stacks.client("s3").get_object(Bucket=UPLOADS, Key=begun["key"])["Body"].read() == b"bytes"
     upload = rows(deployment, "SELECT id FROM subjecteventcrffile ORDER BY id DESC LIMIT 1")[0][0]
     made = post("/pipeline/edcpipeline/file", bot, pipeline_code="amypet", subject_event_crf_file_id=upload)
-    assert rows(deployment, "SELECT id, status FROM edcpipelinefile") == [(made.json()["data"]["id"], "Started")]
+    assert made.status_code == 200, made.text
+    number = made.json()["data"]["id"]
+    assert rows(deployment, f"SELECT status FROM edcpipelinefile WHERE id = {int(number)}") == [("Started",)]
     assert post("/pipeline/edcpipeline/file", "nobody", pipeline_code="amypet").status_code == 401
 
 

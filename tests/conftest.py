@@ -1,10 +1,13 @@
 """What every test shares: no settings leak in from the shell, and nothing stays untested in silence.
 
-The closing summary names each test that did not run and the part it misses; with CI=true that fails the run.
+The closing summary names each test that did not run and the part it misses; with CI=true that fails the run. A run that
+is bounded as a whole says when no test may begin any more (CI_DEADLINE, seconds since 1970): what is left then is named
+too, and fails nothing, for a run that is broken off would say nothing at all.
 Several processes begin with the files that take longest, so that none is left alone with one of them at the end.
 """
 
 import os
+import time
 from collections import Counter
 
 import pytest
@@ -39,6 +42,7 @@ LONGEST = (
     "tests/imagesets/test_workflow.py",
     "tests/attacks/test_weaknesses.py",
 )
+NO_TIME = "no time was left"
 # Files whose tests share nothing but what is made in a moment: each test may go to another process.
 SPLIT = LONGEST[:4]
 
@@ -75,6 +79,13 @@ def _place(path: str, ranks: dict[str, int], sizes: Counter[str]) -> tuple[int, 
     return ranks.get(path, len(ranks)), -sizes[path]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Begin no test after the deadline, nor what it would share."""
+    if time.time() > float(os.environ.get("CI_DEADLINE") or "inf"):
+        pytest.skip(NO_TIME)
+
+
 class Unrun:
     """Gathers what was skipped or expected to fail, and how many tests the chosen tier left out."""
 
@@ -100,8 +111,11 @@ class Unrun:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        if self.reasons and os.environ.get("CI") == "true" and session.exitstatus == pytest.ExitCode.OK:
+        if self._missing() and os.environ.get("CI") == "true" and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _missing(self) -> bool:
+        return any(reason != NO_TIME for reason in self.reasons.values())
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("not run here")
@@ -114,7 +128,7 @@ class Unrun:
                 f"{self.left_out} of them left out by the chosen tier or selection"
             )
         terminalreporter.line(line)
-        if self.reasons and os.environ.get("CI") == "true":
+        if self._missing() and os.environ.get("CI") == "true":
             terminalreporter.line("CI=true: a part that is missing fails the run", red=True)
 
 

@@ -20,7 +20,11 @@ def _run(folder, **environment):
         "def test_clean(): assert 'BUCKETNAME' not in os.environ\n",
         encoding="utf-8",
     )
-    env = {key: value for key, value in os.environ.items() if key != "CI"} | {"BUCKETNAME": "b"} | environment
+    env = (
+        {key: value for key, value in os.environ.items() if key not in ("CI", "CI_DEADLINE")}
+        | {"BUCKETNAME": "b"}
+        | environment
+    )
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(folder)]
     return subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True, check=False)
 
@@ -33,6 +37,15 @@ def test_a_skip_is_named_and_fails_ci(tmp_path, ci, status):
     assert "1 could not run" in done.stdout
     assert done.stdout.rstrip().splitlines()[-1].startswith("=")  # pytest's own line comes last
     assert done.returncode == status
+
+
+def test_what_no_time_was_left_for_is_named_and_fails_nothing(tmp_path):
+    """After the deadline no test begins; each is named, and a run that has no other fault is good."""
+    done = _run(tmp_path, CI="true", CI_DEADLINE="1")
+    assert "test_one.py::test_clean: no time was left" in done.stdout
+    assert "test_one.py::test_skips: no time was left" in done.stdout
+    assert "2 could not run" in done.stdout
+    assert done.returncode == 0
 
 
 def test_the_files_said_to_take_longest_are_there():
@@ -48,7 +61,9 @@ def test_several_processes_begin_with_what_takes_longest(tmp_path):
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text("import os\n" + "".join(f"def test_{n}(): {line}\n" for n in range(tests)), encoding="utf-8")
     (tmp_path / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
-    env = {key: value for key, value in os.environ.items() if key != "CI"} | {"DONE": str(tmp_path / "done")}
+    env = {key: value for key, value in os.environ.items() if key not in ("CI", "CI_DEADLINE")} | {
+        "DONE": str(tmp_path / "done")
+    }
     command = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile", "-p", "no:cacheprovider", str(tmp_path)]
     (tmp_path / "conftest.py").write_bytes(CONFTEST.read_bytes())
     done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, check=False)

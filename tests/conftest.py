@@ -130,6 +130,8 @@ class Unrun:
         terminalreporter.line(line)
         if self._missing() and os.environ.get("CI") == "true":
             terminalreporter.line("CI=true: a part that is missing fails the run", red=True)
+        if late := sum(reason == NO_TIME for reason in self.reasons.values()):
+            terminalreporter.line(f"{late} of them for want of time: this run says nothing about them", red=True)
 
 
 def _reason(report: pytest.CollectReport | pytest.TestReport) -> str:

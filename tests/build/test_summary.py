@@ -45,6 +45,7 @@ def test_what_no_time_was_left_for_is_named_and_fails_nothing(tmp_path):
     assert "test_one.py::test_clean: no time was left" in done.stdout
     assert "test_one.py::test_skips: no time was left" in done.stdout
     assert "2 could not run" in done.stdout
+    assert "2 of them for want of time: this run says nothing about them" in done.stdout
     assert done.returncode == 0
 
 

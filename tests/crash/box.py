@@ -102,8 +102,8 @@ class Box:
         self.pid = 0
 
     def settle(self, seconds: float = 60, end: str = "RELEASED") -> None:
-        """Wait until every durable instance has gone as far as it can."""
-        self._await(lambda: self.is_settled(end), seconds, "settle")
+        """Wait until every durable instance has gone as far as it can; AssertionError if none moves for so long."""
+        self._await(lambda: self.is_settled(end), seconds, "settle", moves=self._standing)
 
     def _is_listening(self) -> bool:
         try:
@@ -115,23 +115,31 @@ class Box:
         """Tell whether every durable file is entered and every instance at ``end`` or beside the line."""
         # os.walk, because it does not mind a shard that the edge removes meanwhile
         shelf = {name.removesuffix(".dcm") for *_, names in os.walk(self.folder / "spool" / "in") for name in names}
-        database = sqlite3.connect(f"file:{self.folder / 'spool' / 'journal' / 'journal.db'}?mode=ro", uri=True)
-        try:
+        with self._journal() as database:
             rows = dict(database.execute("SELECT ulid, state FROM instance"))
             unsent = database.execute("SELECT count(*) FROM outbox WHERE sent_at IS NULL").fetchone()[0]
-        finally:
-            database.close()
         gone = {"RELEASED", "DUPLICATE"}
         at_rest = set(rows.values()) <= {end, "PARKED", *gone}
         return not unsent and at_rest and all(rows.get(ulid, "RELEASED") not in gone for ulid in shelf)
 
-    def _await(self, condition: Callable[[], bool], seconds: float, what: str) -> None:
+    def _standing(self) -> list[tuple[str, int]]:
+        with self._journal() as database:
+            return database.execute("SELECT state, count(*) FROM instance GROUP BY state ORDER BY state").fetchall()
+
+    def _journal(self) -> "contextlib.closing[sqlite3.Connection]":
+        file = self.folder / "spool" / "journal" / "journal.db"
+        return contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True))
+
+    def _await(
+        self, condition: Callable[[], bool], seconds: float, what: str, moves: Callable[[], object] = bool
+    ) -> None:
         def reached() -> bool:
             if not alive(self.pid):
                 raise EdgeEnded(f"the edge ended before it could {what}:\n{self.log.read_text()[-2000:]}")
             return condition()
 
-        wait_for(reached, seconds, f"the edge did not {what}; its log ends with the lines of {self.log}", every=0.02)
+        otherwise = f"the edge did not {what}; its log ends with the lines of {self.log}"
+        wait_for(reached, seconds, otherwise, every=0.02, moves=moves)
 
 
 def alive(pid: int) -> bool:
@@ -154,13 +162,23 @@ def session(leader: int) -> list[int]:
     return found
 
 
-def wait_for(condition: Callable[[], bool], seconds: float, otherwise: str, *, every: float = 0.005) -> None:
-    """Poll until ``condition()``; raises AssertionError after so many seconds."""
-    end = time.monotonic() + seconds
+def wait_for(
+    condition: Callable[[], bool],
+    seconds: float,
+    otherwise: str,
+    *,
+    every: float = 0.005,
+    moves: Callable[[], object] = bool,
+) -> None:
+    """Poll until ``condition()``; raises AssertionError where ``moves()`` has returned the same for so many seconds."""
+    seen, began = moves(), time.monotonic()
     while not condition():
-        if time.monotonic() > end:
-            raise AssertionError(otherwise)
-        time.sleep(every)
+        waited = time.monotonic() - began
+        if waited > seconds:
+            if seen == (seen := moves()):
+                raise AssertionError(otherwise)
+            began = time.monotonic()
+        time.sleep(max(every, min(waited / 20, 0.5)))  # what takes long is not looked for all the time
 
 
 def start_sender(ledger: Path, seed: int, listening: Path, *more: Any) -> "subprocess.Popen[bytes]":

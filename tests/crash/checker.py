@@ -16,7 +16,7 @@ from typing import Any
 import pydicom
 from awscrt import checksums
 
-from tests.crash.evidence import Evidence, Pair, read_part10, received_sha256
+from tests.crash.evidence import Evidence, Pair, read_part10
 from tests.crash.ledger import Book
 
 LINE = ["RECEIVED", "INDEXED", "TAGGED", "UPLOADED", "ANNOUNCED", "RELEASED"]
@@ -79,7 +79,7 @@ def check_any_part10(folder: Path, book: Book) -> list[str]:
 
 
 def _lost(evidence: Evidence, book: Book) -> Iterator[str]:
-    held = {file.pair for file in evidence.files if file.whole} | {pair for pair, _ in _in_store(evidence)}
+    held = {file.pair for file in evidence.files if file.whole} | {pair for pair, _ in evidence.proved}
     for pair in sorted(book.acked - held):
         yield _loss(pair)
 
@@ -95,22 +95,9 @@ def _torn(evidence: Evidence) -> Iterator[str]:
 
 
 def _unasked(evidence: Evidence, book: Book) -> Iterator[str]:
-    found = {file.pair for file in evidence.files if file.whole} | {pair for pair, _ in _in_store(evidence)}
+    found = {file.pair for file in evidence.files if file.whole} | {pair for pair, _ in evidence.proved}
     for uid, _ in sorted(found - book.begun):
         yield f"altered: an instance {uid} is there with bytes that nobody sent"
-
-
-def _in_store(evidence: Evidence) -> Iterator[tuple[Pair, str]]:
-    """Yield (UID, SHA-256 of the dataset as received) and key of every object from which it can be proved."""
-    for row, account in evidence.stored():
-        try:
-            digest = received_sha256(evidence.objects, account)
-        except (KeyError, ValueError):
-            continue
-        yield (row["sop_instance_uid"], digest), account["Key"]
-    for key, path in evidence.objects.items():
-        if key.startswith("parked/") and (copy := read_part10(path)).whole:
-            yield copy.pair, key  # one that denies its own record was damaged before it was copied: it proves nothing
 
 
 def _chain(evidence: Evidence) -> Iterator[str]:
@@ -168,7 +155,7 @@ def _stored_once(evidence: Evidence) -> Iterator[str]:
     for key, count in claimed.items():
         if count > 1:
             yield f"store: {count} instances claim {key}"
-    pairs = Counter(pair for pair, key in _in_store(evidence) if not key.startswith("parked/"))
+    pairs = Counter(pair for pair, key in evidence.proved if not key.startswith("parked/"))
     for pair, count in pairs.items():
         if count > 1:
             yield f"store: {pair[0]} lies in the store {count} times"

@@ -8,6 +8,7 @@ import sqlite3
 import struct
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -152,6 +153,19 @@ class Evidence:
     @cached_property
     def manifests(self) -> list[dict[str, Any]]:
         return [json.loads(p.read_bytes()) for key, p in self.objects.items() if key.startswith("manifests/")]
+
+    @cached_property
+    def proved(self) -> list[tuple[Pair, str]]:
+        """(UID, SHA-256 of the dataset as received) and key of every object from which it can be proved."""
+        found = []
+        for row, account in self.stored():
+            with suppress(KeyError, ValueError):
+                pair = row["sop_instance_uid"], received_sha256(self.objects, account)
+                found.append((pair, account["Key"]))
+        for key, path in self.objects.items():
+            if key.startswith("parked/") and (copy := read_part10(path)).whole:
+                found.append((copy.pair, key))  # one that denies its own record was damaged before: it proves nothing
+        return found
 
     def unentered(self) -> list[Part10]:
         """Return the durable files that the journal has not entered yet."""

@@ -6,6 +6,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Set as AbstractSet
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,24 +36,56 @@ class Tally:
         answers = f"{self.acked} acknowledged, {self.unanswered} unanswered, {self.refused} refused"
         return [f"{self.kills} kills, {answers}, {len(self.faults)} faults", f"kills that met each state: {hit}"]
 
+    def add(self, other: "Tally") -> None:
+        """Take in the figures of another box."""
+        self.kills += other.kills
+        self.acked += other.acked
+        self.unanswered += other.unanswered
+        self.refused += other.refused
+        self.faults += other.faults
+        self.states += other.states
+
 
 def kill_at_random(
     folder: Path,
     nursery: Nursery,
     *,
     kills: int,
+    per_box: int,
     seed: int,
+    boxes: int = 1,
     longest: float = 4.0,
     more: tuple[str, ...] = (),
     until: AbstractSet[str] = frozenset(),
 ) -> Tally:
-    """Kill ``kills`` times, 0 to ``longest`` seconds after a start (recovery included, early more often), and judge.
+    """Kill ``kills`` times, each box ``per_box`` times, ``boxes`` of them at once: one is judged while another runs.
 
-    Each kill is judged on what it left, before the next start touches it; at the end everything once more, settled,
-    and recovery a second time, which must change nothing. ``more`` is told to the senders. Where a state of ``until``
-    was not met by then, up to twice as many kills follow: how long each lasts depends on the machine.
+    ``more`` is told to the senders. Where a state of ``until`` was not met by then, up to twice as many kills follow:
+    how far an edge comes in a moment depends on the machine.
     """
     rng = random.Random(seed)
+    tally = Tally()
+    with ThreadPoolExecutor(boxes) as pool:
+
+        def one(number: int) -> Tally:
+            return _kill_one_box(folder / f"box-{number}", nursery, per_box, seed + number, longest, more)
+
+        while not tally.faults and (tally.kills < kills or (until - set(tally.states) and tally.kills < 3 * kills)):
+            for part in pool.map(one, [rng.randrange(1 << 30) for _ in range(boxes)]):
+                tally.add(part)
+    return tally
+
+
+def _kill_one_box(
+    folder: Path, nursery: Nursery, kills: int, seed: int, longest: float, more: tuple[str, ...]
+) -> Tally:
+    """Kill one box, 0 to ``longest`` seconds after each start (recovery included, early more often), and judge.
+
+    Each kill is judged on what it left, before the next start touches it; at the end everything once more, settled,
+    and recovery a second time, which must change nothing.
+    """
+    rng = random.Random(seed)
+    folder.mkdir(parents=True)
     # Announced scans stay for a second before they are released, or hardly a kill would meet one.
     box = Box(nursery, folder / "box", RETAIN_HOURS="0.0003")
     ledgers = [folder / f"ledger-{n}.jsonl" for n in range(SENDERS)]
@@ -64,15 +97,14 @@ def kill_at_random(
     try:
         box.start()
         _await_acks(ledgers, 1)
-        while tally.kills < kills or (until - set(tally.states) and tally.kills < 3 * kills):
+        while tally.kills < kills and not tally.faults:  # a fault's evidence is left as it is
             time.sleep(rng.random() ** 2 * longest)  # the random moment itself
             box.kill()
             tally.kills += 1
             tally.states.update(states(box.evidence()).keys())
             tally.faults += check(box.evidence(), load(ledgers), settled=False).faults
-            if tally.faults:
-                break  # keep what is there: it is the evidence
-            box.begin()
+            if not tally.faults:
+                box.begin()
     finally:
         _stop(senders)
     if not tally.faults:
@@ -85,7 +117,7 @@ def kill_at_random(
 def _judge_the_end(box: Box, ledgers: list[Path]) -> list[str]:
     box.kill()
     box.start()
-    box.settle(300)
+    box.settle()
     box.kill()
     faults = check(box.evidence(), load(ledgers), settled=True).faults
     before = fingerprint(box.evidence())
@@ -115,10 +147,9 @@ def _stop(senders: "list[subprocess.Popen[bytes]]") -> None:
 
 def main() -> None:
     """`python -m tests.crash.random_kill FOLDER KILLS SEED`."""
-    folder = Path(sys.argv[1])
-    folder.mkdir(parents=True)
+    folder, kills, seed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     with Nursery() as nursery:
-        tally = kill_at_random(folder, nursery, kills=int(sys.argv[2]), seed=int(sys.argv[3]))
+        tally = kill_at_random(folder, nursery, kills=kills, per_box=25, boxes=2, seed=seed)
     print("\n".join([*tally.lines(), *tally.faults[:20]]))
     sys.exit(bool(tally.faults))
 

@@ -28,6 +28,7 @@ from edge.journal.intake import Intake
 from edge.parse.pool import ParsePool
 from edge.release.stage import ReleaseStage
 from edge.tag.stage import TagSettings, TagStage
+from tests.crash.box import wait_for
 from tests.e2e.edge_process import scan, send
 from tests.upload.line import EDGE_ID, Line, Told
 
@@ -72,16 +73,8 @@ def peak_kib() -> int:
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
 
 
-def until(condition: Callable[[], bool], what: str, seconds: float) -> None:
-    """Wait, boundedly."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
-
-
 @pytest.mark.full
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(1200)  # as long as it goes on
 def test_fault_01_D6_a_day_without_the_store_and_a_hundred_thousand_waiting(
     roomy: Path, record_testsuite_property: Callable[[str, object], None]
 ) -> None:
@@ -127,14 +120,15 @@ def test_fault_01_D6_a_day_without_the_store_and_a_hundred_thousand_waiting(
         listener.start()
         sender = SimpleNamespace(port=listener.address[1])
         assert send(sender, scan(1, study="1.9")) == [0]  # while the store is away
-        until(lambda: bool(flow.troubles()), "the stage says that it waits", 60)
+        wait_for(lambda: bool(flow.troubles()), 60, "the stage does not say that it waits")
         assert flow.troubles()[0].hint == "wait"
-        until(day.is_over, "the day ends", 60)
+        wait_for(day.is_over, 60, "the day does not end", moves=lambda: day.waits)
         began = time.monotonic()
         assert send(sender, scan(2, study="1.9")) == [0]  # while the backlog drains
-        until(lambda: line.states().get("TAGGED", 0) == 0, "all are uploaded", 240)
+        wait_for(lambda: line.states().get("TAGGED", 0) == 0, 60, "the upload stands still", moves=line.states)
         record_testsuite_property("uploads a second", round(WAITING / (time.monotonic() - began)))
-        until(lambda: line.states() == {"RELEASED": WAITING + 2}, "all are released", 240)
+        end = {"RELEASED": WAITING + 2}
+        wait_for(lambda: line.states() == end, 60, "the release stands still", moves=line.states)
         record_testsuite_property("released all after seconds", round(time.monotonic() - began))
         grown = peak_kib() - before
         record_testsuite_property("grown MiB", grown >> 10)

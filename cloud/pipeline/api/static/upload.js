@@ -79,7 +79,9 @@
         const blob = file.slice(start, Math.min(start + upload.part_size, file.size));
         for (let attempt = 1; ; attempt++) {
           try {
-            tags[index] = await put(await address(index + 1, attempt > 1), blob, (n) => { loaded[index] = n; show(); }, upload.sending);
+            const url = await address(index + 1, attempt > 1);
+            if (upload.ended) throw new Error("cancelled"); // while the address was asked for: there was nothing to abort yet
+            tags[index] = await put(url, blob, (n) => { loaded[index] = n; show(); }, upload.sending);
             break;
           } catch (e) {
             loaded[index] = 0;

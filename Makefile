@@ -33,6 +33,9 @@ CDK = PATH="$(abspath $(CDK_VENV))/bin:$$PATH" deploy/node_modules/.bin/cdk --ap
 COMPILE = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-annotate --no-emit-index-url $(if $(UPGRADE),--upgrade)
 
+# Modules are compiled once, not at each of the thousands of starts of a test run.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: pipelines unkept pipeline-coverage help demo test check format bench coverage lock tools clean env env-dev env-ministack env-sslyze env-cdk assets synth deploy destroy cdk
 .NOTPARALLEL:

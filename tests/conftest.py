@@ -6,9 +6,12 @@ too, and fails nothing, for a run that is broken off would say nothing at all.
 Several processes begin with the files that take longest, so that none is left alone with one of them at the end.
 """
 
+import contextlib
 import os
 import time
 from collections import Counter
+from importlib import import_module
+from pathlib import Path
 
 import pytest
 from xdist.remote import Producer
@@ -77,6 +80,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _place(path: str, ranks: dict[str, int], sizes: Counter[str]) -> tuple[int, int]:
     return ranks.get(path, len(ranks)), -sizes[path]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Let each of several processes compile another share of the test modules first; the rest it finds compiled."""
+    if worker := getattr(session.config, "workerinput", None):
+        share = slice(int(worker["workerid"].removeprefix("gw")), None, worker["workercount"])
+        for path in sorted(Path(__file__).parent.rglob("test_*.py"))[share]:
+            with contextlib.suppress(Exception, pytest.skip.Exception):  # what is wrong is told when it is collected
+                import_module(".".join(path.relative_to(session.config.rootpath).with_suffix("").parts))
 
 
 @pytest.hookimpl(tryfirst=True)

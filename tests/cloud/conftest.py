@@ -1,5 +1,6 @@
 """Databases to test on: a real PostgreSQL server, one database a test, and SQLite files."""
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from cloud.db.engine import open_engine
 from cloud.db.migrate import migrate
 from edge.contract.local_store import DirectoryStore
 from tests.browser import browser, page
-from tests.postgres import postgres_server, postgres_url
+from tests.postgres import fresh_database, postgres_server, postgres_url
 
 __all__ = ["browser", "page", "postgres_server", "postgres_url"]
 
@@ -51,16 +52,33 @@ def database(request: pytest.FixtureRequest) -> Database:
     return request.getfixturevalue("postgres" if request.param == "postgresql" else "sqlite")
 
 
+@pytest.fixture(scope="session")
+def migrated_postgres(hasty_server: str) -> Iterator[str]:
+    """Give the name of a migrated database to copy: its steps are taken once for all tests."""
+    with fresh_database(hasty_server) as url:
+        _migrate(url)
+        yield str(sa.make_url(url).database)
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a migrated file to copy."""
+    path = tmp_path_factory.mktemp("migrated") / "cloud.db"
+    _migrate(f"sqlite:///{path}")
+    return path
+
+
 @pytest.fixture
-def postgres(hasty_server: str, postgres_url: str) -> Iterator[Database]:
+def postgres(hasty_server: str, migrated_postgres: str) -> Iterator[Database]:
     """Give a migrated database on PostgreSQL."""
-    yield from _opened(postgres_url)
+    with fresh_database(hasty_server, like=migrated_postgres) as url:
+        yield from _opened(url)
 
 
 @pytest.fixture
-def sqlite(tmp_path: Path) -> Iterator[Database]:
+def sqlite(migrated_sqlite: Path, tmp_path: Path) -> Iterator[Database]:
     """Give a migrated SQLite file."""
-    yield from _opened(f"sqlite:///{tmp_path / 'cloud.db'}")
+    yield from _opened(f"sqlite:///{shutil.copy(migrated_sqlite, tmp_path)}")
 
 
 @pytest.fixture
@@ -69,8 +87,13 @@ def store(tmp_path: Path) -> DirectoryStore:
     return DirectoryStore(tmp_path / "store")
 
 
-def _opened(url: str) -> Iterator[Database]:
+def _migrate(url: str) -> None:
     engine = open_engine(url)
     migrate(engine)
+    engine.dispose()
+
+
+def _opened(url: str) -> Iterator[Database]:
+    engine = open_engine(url)
     yield Database(url=url, engine=engine)
     engine.dispose()

@@ -6,12 +6,24 @@ from pathlib import Path
 
 import pytest
 
-from tests.cloud.conftest import Database, database, hasty_server, postgres, sqlite, store
+from tests.cloud.conftest import (
+    Database,
+    database,
+    hasty_server,
+    migrated_postgres,
+    migrated_sqlite,
+    postgres,
+    sqlite,
+    store,
+)
 from tests.healthimaging import HealthImaging, healthimaging
 from tests.imports.scene import Scene, open_store
 from tests.postgres import postgres_server, postgres_url
 
-__all__ = ["database", "hasty_server", "postgres", "postgres_server", "postgres_url", "sqlite", "store"]
+__all__ = [
+    "database", "hasty_server", "migrated_postgres", "migrated_sqlite", "postgres", "postgres_server", "postgres_url",
+    "sqlite", "store",
+]  # fmt: skip
 
 
 class Servers:

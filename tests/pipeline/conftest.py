@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 
 from tests.browser import browser, page
-from tests.cloud.conftest import Database, database, hasty_server, postgres, sqlite
+from tests.cloud.conftest import Database, database, hasty_server, migrated_postgres, migrated_sqlite, postgres, sqlite
 from tests.pipeline.api import Api, open_api
 from tests.pipeline.processing import Container
 from tests.postgres import postgres_server, postgres_url
 from tests.seaweed import s3_bucket, s3_endpoint
 
 __all__ = [
-    "browser", "database", "hasty_server", "page", "postgres", "postgres_server", "postgres_url", "s3_bucket",
-    "s3_endpoint", "sqlite",
+    "browser", "database", "hasty_server", "migrated_postgres", "migrated_sqlite", "page", "postgres",
+    "postgres_server", "postgres_url", "s3_bucket", "s3_endpoint", "sqlite",
 ]  # fmt: skip
 
 

@@ -66,6 +66,7 @@ def test_D10_an_object_of_300_MB_passes_in_flat_memory():
     assert after["peak"] - before["peak"] < 4 << 20
 
 
+@pytest.mark.full
 def test_D10_without_descriptors_the_silent_make_room_for_a_sender():
     """With 60 descriptors in all and 200 silent connections a sender is served; the listener lives on."""
     command = [sys.executable, "-c", SERVER, "60"]
@@ -84,6 +85,7 @@ def test_D10_without_descriptors_the_silent_make_room_for_a_sender():
         assert server.wait(30) == 0
 
 
+@pytest.mark.full
 def test_D10_refused_aborted_and_served_connections_leave_no_memory_behind():
     """After 3,000 more connections of every kind the listener's peak is where it was after 600."""
     with subprocess.Popen(

@@ -365,6 +365,7 @@ def test_D10_a_probe_of_the_tls_port_is_silent(site, caplog):
     assert said(caplog) == []
 
 
+@pytest.mark.full
 def test_D10_500_stalled_handshakes_keep_nobody_out_and_end_by_the_deadline(site):
     """Hellos that stop in the middle, whole ones, single bytes, silence: a sender is served at once all the while."""
     whole = t.hello(0x0303, t.ECDHE_ECDSA_AES128_GCM)

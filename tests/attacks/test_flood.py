@@ -64,7 +64,7 @@ def _probe(edge, count, numbers):
 @pytest.mark.parametrize(
     ("probes", "first"),
     [
-        pytest.param(3_000, 1_500, id="3000"),
+        pytest.param(1_500, 750, id="1500"),
         pytest.param(100_000, 10_000, id="100000", marks=[pytest.mark.full, pytest.mark.timeout(600)]),
     ],
 )

@@ -125,10 +125,11 @@ def test_D10_length_before_authentication_is_not_believed(sender, tmp_path):
         assert _pour(peer) > 48 * MB
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "sent",
     [
-        pytest.param(b"\x01", id="one byte", marks=pytest.mark.full),
+        pytest.param(b"\x01", id="one byte"),
         pytest.param(struct.pack(">BxI", 1, 200) + b"abc", id="half a PDU"),
     ],
 )
@@ -167,6 +168,7 @@ def _tls_echoed(port, seconds=4.0):
         return False
 
 
+@pytest.mark.full
 def test_D10_a_stalled_tls_hello_blocks_nobody(sender, tmp_path):
     """A connection that never says hello stops pynetdicom's accept loop (as fo-dicom #1766 was), not ours."""
     port = json.loads((sender.edge.spool / "run/listening.json").read_text())["tls_port"]
@@ -301,6 +303,7 @@ def test_D10_nothing_leaks(sender, name, count):
     assert edge.rows("SELECT count(*) FROM instance WHERE sop_instance_uid LIKE '1.4.2.%'") == [(0,)]
 
 
+@pytest.mark.full
 def test_control_connections_that_say_little_keep_their_threads_in_pynetdicom(tmp_path):
     """#331: a thread for each connection that fell silent inside a header, for as long as it likes."""
     with pynetdicom(tmp_path) as peer:
@@ -350,6 +353,7 @@ def test_D10_a_length_that_underflows_in_an_item_is_aborted(sender, kind, length
     assert _echoed(sender.edge.port)
 
 
+@pytest.mark.full
 def test_D10_a_request_of_65_622_bytes_is_not_kept(sender, tmp_path):
     """io-dicom 35, 40, 50: thousands of items in each of five associations that stay open leave no megabyte each."""
     roles = item(0x54, b"\x00\x05" + b"1.2.3" + b"\1\0") * 4600

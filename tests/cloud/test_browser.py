@@ -147,6 +147,7 @@ def test_the_errors_page_and_the_dark(sqlite, store, browser):
     context.close()
 
 
+@pytest.mark.full
 def test_hostile_values_run_nothing(sqlite, store, page):
     """Markup in what a device sends is seen as text, and no dialogue opens."""
     evil = '<img src=x onerror="alert(1)"><script>alert(2)</script>'

@@ -66,6 +66,7 @@ def test_E002_D3_a_full_spool_of_an_earlier_version_is_gone_on_with(tmp_path, ar
         assert ids == {"1.2.3.1": "7000000001.1", "1.5.1": "7000000002.1", "1.7.1": "7000000003.1"}
 
 
+@pytest.mark.full
 def test_D3_a_spool_is_moved_to_another_box_as_it_is(tmp_path):
     """The steps of deploy/README.md: stop, copy all of SPOOL_DIR, start there; what waited goes up from there."""
     old = EdgeProcess(tmp_path / "old", **{**AWAY, "AWS_ENDPOINT_URL": NOWHERE}).start()

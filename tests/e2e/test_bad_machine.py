@@ -159,6 +159,7 @@ def _holds(disk: Path) -> bool:
     return False
 
 
+@pytest.mark.full
 def test_D3_I1_a_journal_locked_by_another_program_holds_nobody_up_at_the_door(tmp_path):
     """For three seconds someone else holds the write lock: every store is Success, then all is entered and told."""
     with running(tmp_path) as edge:

@@ -240,6 +240,7 @@ def _other_zlib(edge: EdgeProcess, levels: str) -> None:
     edge.settings |= dict.fromkeys(("BUCKETNAME", "AWS_ENDPOINT_URL", "AWS_ACCESS_KEY", "AWS_SECRET_KEY"), "")
 
 
+@pytest.mark.full
 def test_D5_I4_a_zlib_upgraded_between_tag_and_upload_holds_nothing_up(tmp_path):
     """The digests recorded before the upload are taken again, recorded again, and hold for what is uploaded then."""
     with running(tmp_path, **AWAY) as edge:
@@ -257,6 +258,7 @@ def test_D5_I4_a_zlib_upgraded_between_tag_and_upload_holds_nothing_up(tmp_path)
         assert len(edge.events("instance.tagged-again")) == 1
 
 
+@pytest.mark.full
 def test_D5_I4_what_an_older_zlib_made_is_not_made_again(tmp_path):
     """Killed after the store took the object, then upgraded: what is there is what was recorded, and no conflict."""
     with running(tmp_path, **AWAY) as edge:
@@ -280,6 +282,7 @@ def test_D5_I4_what_an_older_zlib_made_is_not_made_again(tmp_path):
         assert not edge.events("instance.tagged-again")
 
 
+@pytest.mark.full
 def test_D5_I6_a_zlib_that_never_repeats_itself_does_not_hold_the_line(tmp_path):
     """After some tries the object goes up as it was received, marked has_error; the scans behind it go on."""
     with running(tmp_path, **AWAY) as edge:

@@ -162,6 +162,7 @@ def test_D4_an_accepted_conflict_leaves_an_open_generation_open(tmp_path):
         assert len(edge.status()["OpenGenerations"]) == 1
 
 
+@pytest.mark.full
 def test_D4_the_cloud_holds_an_accepted_conflict_and_imports_the_first_only(tmp_path):
     """The real ingester reads both manifests: the first is verified and to be imported, the accepted conflict held."""
     with running(tmp_path) as edge:
@@ -209,6 +210,7 @@ def test_D1_D4_an_accepted_mismatch_goes_on_by_the_uids_of_its_dataset(tmp_path)
         )
 
 
+@pytest.mark.full
 def test_D5_I2_an_accepted_mismatch_is_uploaded_as_a_valid_Part_10_file(tmp_path):
     """PS3.10 7.1: the object's File Meta names its dataset's UIDs, long ones too; untagging gives the received file."""
     for n, command in enumerate(("9", f"2.25.{'8' * 59}")):

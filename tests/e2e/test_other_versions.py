@@ -80,6 +80,7 @@ def test_D3_I6_a_journal_of_a_later_version_is_refused_by_every_command_and_left
         edge.until_states(ANNOUNCED=2, DUPLICATE=1)
 
 
+@pytest.mark.full
 def test_D8_I1_with_an_index_of_a_later_version_receiving_goes_on_and_the_line_waits(tmp_path):
     """The index is a cache: scans are kept and answered Success, the stage says why it waits, nothing is changed."""
     with running(tmp_path) as edge:

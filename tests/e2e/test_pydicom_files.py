@@ -124,6 +124,7 @@ def judge(box, tap):
     return evidence
 
 
+@pytest.mark.full
 def test_E005_E006_I2_all_of_pydicoms_storage_instances_are_kept_byte_for_byte(box, tap, monkeypatch):
     """Sent by pynetdicom as they lie in their files: the kept bytes are those of the wire, and those of the file."""
     monkeypatch.setattr(pynetdicom._config, "STORE_SEND_CHUNKED_DATASET", True)

@@ -64,6 +64,7 @@ def one_disk(edge: EdgeProcess) -> str | None:
     return str(found) if found else None
 
 
+@pytest.mark.full
 def test_I1_both_disks_hold_the_same_bytes_at_Success_and_none_after_release(tmp_path, mirror):
     """At the answer each file is on both; released, it is on neither; no warning where the disks are two."""
     with running_without_store(tmp_path, MIRROR_DIR=str(mirror)) as edge:

@@ -192,6 +192,7 @@ def test_fault_27_the_diagnostics_bundle_holds_no_patient_data(component, nucleu
     assert component.stop() == 0
 
 
+@pytest.mark.full
 def test_D7_a_lost_nucleus_holds_up_neither_receiving_nor_uploading(component, nucleus):
     """Without it scans are received, uploaded and announced; back again, heartbeats and commands pass anew."""
     component.start()

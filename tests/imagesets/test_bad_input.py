@@ -165,6 +165,7 @@ def test_F017_ctrl_c_in_the_middle_of_a_download(site, scans):
     assert f"{6 - whole} image files were downloaded ({whole} were there already, whole and right)." in again.stdout
 
 
+@pytest.mark.full
 def test_a_disk_that_is_full_or_cannot_be_written_is_told_as_that(site, scans):
     """No room, and a file where the folder should be: the cause, and that another place may be chosen."""
     root()

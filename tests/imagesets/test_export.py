@@ -125,6 +125,7 @@ def test_private_elements_sequences_and_every_vr_come_back(site):
     assert said(pydicom.dcmread(back)) == said(pydicom.dcmread(path))
 
 
+@pytest.mark.full
 @pytest.mark.door("socket", "command")
 def test_exported_files_go_to_an_archive_by_c_store(site, tmp_path):
     """A plain archive stores what is explicit; what it does not take is named, with the way out."""
@@ -172,6 +173,7 @@ def _wait_for(port):
     raise AssertionError("storescp does not listen")
 
 
+@pytest.mark.full
 @pytest.mark.door("socket", "command")
 def test_stored_frames_go_to_a_receiver_that_takes_htj2k(site):
     """HTJ2K goes as it is; the status of each instance counts: a warning is stored, a refusal is named."""

@@ -54,6 +54,7 @@ class Person:
         return self.child.exitstatus
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("idc_in_local_aws")
 def test_F002_F003_F005_F006_F016_F019_F020_a_person_goes_through_the_whole_workflow(terminal, stacks):
     """Stack, study, import, image sets, frames, verification and clean-up, each asked for and each told."""

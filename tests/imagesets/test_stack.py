@@ -47,6 +47,7 @@ def test_F003_the_template_is_the_one_that_the_command_prints():
     assert done.stdout == TEMPLATE.read_bytes()
 
 
+@pytest.mark.full
 @pytest.mark.door("file")
 def test_F003_F021_the_template_is_what_cloudformation_takes():
     """cfn-lint finds nothing, and the function in it is the module of the project."""
@@ -103,6 +104,7 @@ def test_F024_the_import_role_may_what_an_import_needs_and_nothing_else():
     assert "*" not in [s["Resource"] for s in statements]
 
 
+@pytest.mark.full
 @pytest.mark.door("command", "HTTP")
 def test_F003_F020_F024_the_stack_is_made_used_and_deleted_in_the_right_order(stacks):
     """Data store, buckets and role are made and named; the stack goes only once no image set is left."""
@@ -154,6 +156,7 @@ def test_F003_F020_F024_the_stack_is_made_used_and_deleted_in_the_right_order(st
     assert (again.returncode, f"there is no stack {name}" in again.stderr) == (1, True)
 
 
+@pytest.mark.full
 @pytest.mark.door("command", "HTTP")
 def test_F021_the_stacks_function_empties_a_bucket_of_all_versions(stacks):
     """The function that was deployed deletes objects, old versions and markers, and answers CloudFormation."""

@@ -88,6 +88,7 @@ def test_F005_the_four_studies_are_copied_by_their_numbers(site):
         assert sorted(row["ETag"] for row in copies) == sorted(row["ETag"] for row in sources)
 
 
+@pytest.mark.full
 def test_F007_F008_the_manifest_is_read_where_the_job_says(site):
     """The image sets come from job-output-manifest.json at the outputS3Uri of GetDICOMImportJob."""
     job_id = site.imported(pictures(site.folder / "scans", "u8", "i16"))
@@ -122,6 +123,7 @@ def test_F009_F010_F011_F012_F013_F014_F015_the_metadata_tells_what_display_need
     assert sorted((number, low, high, checksum) for number, _, low, high, checksum in lines) == sorted(expected)
 
 
+@pytest.mark.full
 def test_F018_F019_samples_of_every_kind_come_back_as_they_were_sent(site):
     """8, 16 and 32 bit, signed and unsigned, colour and several frames: fetched, decoded, checksum and pixels equal."""
     folder = pictures(site.folder / "scans", *KINDS)
@@ -138,6 +140,7 @@ def test_F018_F019_samples_of_every_kind_come_back_as_they_were_sent(site):
     assert not sent
 
 
+@pytest.mark.full
 def test_F019_a_wrong_checksum_fails_the_run_and_names_the_frame(site):
     """A frame that changed on disk makes verify end with status 1; fetching again mends that frame alone."""
     job_id = site.imported(pictures(site.folder / "scans", "u12", count=5))

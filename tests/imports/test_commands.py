@@ -196,6 +196,7 @@ def test_E044_the_lambda_function_runs_each_minute_and_at_an_event(scene, monkey
         lambda_module._processor.cache_clear()
 
 
+@pytest.mark.full
 def test_E044_the_services_own_events_hasten_the_loop(tmp_path, sqlite):
     """The server puts its events into a queue, the loop takes them: the job ends though its poll is an hour away."""
     from tests.imports.scene import Scene, open_store

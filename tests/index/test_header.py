@@ -445,6 +445,7 @@ def test_nothing_of_a_patient_is_told_in_warnings_faults_or_on_stderr(tmp_path: 
     assert SECRET not in str(caught.value) + caught.value.hint
 
 
+@pytest.mark.full
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), syntax=st.sampled_from([IMPLICIT, EXPLICIT, BIG, DEFLATED]))
 def test_D5_damaged_bytes_give_json_or_a_parse_fault_and_nothing_else(

@@ -115,6 +115,7 @@ def test_switches_that_make_no_sense_are_refused(place):
         assert json.load(answer) == {"operations": [], "jobs": []}
 
 
+@pytest.mark.full
 def test_a_killed_server_goes_on_where_it_was(tmp_path):
     """Killed while a job runs, it comes back with all it had; the job ends, and nothing is left over."""
     store, queue = tmp_path / "store", tmp_path / "events.queue"

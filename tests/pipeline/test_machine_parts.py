@@ -94,6 +94,7 @@ def test_P005_anything_else_is_refused_in_one_way(event):
         uploads(event)
 
 
+@pytest.mark.full
 @settings(max_examples=50)
 @given(st.recursive(st.none() | st.text() | st.integers(), lambda c: st.lists(c) | st.dictionaries(st.text(), c)))
 def test_P005_no_event_does_anything_but_start_or_be_refused(event):

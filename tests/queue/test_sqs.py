@@ -25,6 +25,7 @@ while found := queue.receive(wait_seconds=2):
 """
 
 
+@pytest.mark.full
 def test_D7_four_processes_share_one_queue(aws_endpoint: str) -> None:
     """Four receivers in processes of their own receive every message."""
     queue_url, _ = make_sqs(aws_endpoint)
@@ -37,6 +38,7 @@ def test_D7_four_processes_share_one_queue(aws_endpoint: str) -> None:
     assert {line for p in receivers for line in p.communicate(timeout=60)[0].split()} == sent
 
 
+@pytest.mark.full
 def test_fault_27_the_dead_letter_queue_gets_what_nobody_deletes(aws_endpoint: str) -> None:
     """After two receives the message lies in the dead-letter queue, with its body."""
     queue_url, dead_url = make_sqs(aws_endpoint, visibility=1, receives=2)

@@ -98,6 +98,7 @@ def test_D8_I1_the_running_edge_makes_its_index_anew_and_goes_on_receiving(tmp_p
         assert edge.events("index.rebuilt")
 
 
+@pytest.mark.full
 @pytest.mark.door("command", "SQL")
 def test_D8_I4_an_edge_killed_while_it_makes_the_index_anew_goes_on(tmp_path):
     """The request and how far it got are on the disk: the next start ends it, without a command."""

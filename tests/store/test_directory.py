@@ -126,6 +126,7 @@ def test_an_object_cut_short_is_not_told_as_whole(tmp_path: Path) -> None:
     assert held.crc64nvme != first.crc64nvme
 
 
+@pytest.mark.full
 def test_I1_what_was_confirmed_survives_kill_9_at_any_moment(tmp_path: Path) -> None:
     """A writer killed again and again loses nothing it confirmed, and a new one completes the rest."""
     confirmed: dict[str, str] = {}

@@ -185,11 +185,13 @@ def test_D5_dciodvfy_finds_no_new_error_in_any_object(tmp_path: Path) -> None:
     _validate(taggable(), tmp_path, INPUTS)
 
 
+@pytest.mark.full
 def test_D5_dciodvfy_finds_no_new_error_with_the_site_settings_on(tmp_path: Path) -> None:
     """Neither the SAFE declaration nor the Clinical Trial Series ID makes an object invalid."""
     _validate(list({sample.syntax: sample for sample in one_of_each()}.values()), tmp_path, SITE_INPUTS)
 
 
+@pytest.mark.full
 def test_D5_dciodvfy_finds_no_new_error_when_another_atriuid_is_replaced(tmp_path: Path) -> None:
     """Original Attributes, with the old ATRIUID in it, is as the standard wants it."""
     chosen = []

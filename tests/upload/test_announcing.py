@@ -108,6 +108,7 @@ def test_I4_a_message_too_large_for_any_queue_holds_up_no_other(line: Line, tmp_
         stage.step()
 
 
+@pytest.mark.full
 def test_I4_a_full_batch_of_messages_that_never_pass_holds_up_no_other(line: Line, tmp_path: Path) -> None:
     """The outbox is read a hundred at a time: a hundred that stay must not hide those behind."""
     with line.journal.transaction():

@@ -20,7 +20,7 @@ def uml():
 @pytest.mark.timeout(1500)
 def test_fault_05_I1_a_hundred_power_cuts_lose_nothing(tmp_path, nursery, uml):
     """A hundred power cuts of a guest with a real ext4, under load: what was acknowledged is on its disk."""
-    judge(power_cut.cut_side_by_side(tmp_path, nursery, count=100, per_boot=10, seed=SEED, machines=2), EVERY_STATE)
+    judge(power_cut.cut_side_by_side(tmp_path, nursery, count=100, per_boot=25, seed=SEED, machines=2), EVERY_STATE)
 
 
 @pytest.mark.parametrize("flush", ["none", "no-directory"])

@@ -1,8 +1,8 @@
 """A local AWS with a mailbox for the session, the functions' zip, and one pipeline a module.
 
-Unpacking the whole zip and compiling what is in it makes most of a cold start here, and a burst of runs is some fifty
-of those. So most modules deploy our own code alone, and the functions find the rest in the environment that the zip is
-packed from; ``test_cdk`` and ``test_demo`` run the zip as it is shipped.
+Unpacking the whole zip, compiling and importing what is in it makes most of a cold start here, and a burst of runs is
+some fifty of those. So most modules deploy our own code alone, and the functions find the rest imported, from the
+environment that the zip is packed from; ``test_demo`` runs the zip as it is shipped, by the local AWS's own Python.
 """
 
 import subprocess
@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from deploy.function_asset import own_files
+from tests.function_nursery import function_nursery
 from tests.ministack import ministack
 from tests.pipeline.deployed.mailbox import Mails, smtp_server
 from tests.pipeline.deployed.place import Pipeline
@@ -39,7 +40,7 @@ def aws(tmp_path_factory, mails) -> Iterator[str]:
             "LAMBDA_ASYNC_RETRY_BASE_SECONDS": "0.1",  # AWS waits a minute before it calls again
         },
     )
-    with ministack(folder, functions_on=sys.executable, **settings) as url:
+    with function_nursery(folder) as python, ministack(folder, functions_on=python, **settings) as url:
         yield url
 
 

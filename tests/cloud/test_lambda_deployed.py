@@ -38,8 +38,8 @@ def asset(tmp_path_factory):
 
 
 @pytest.fixture
-def deployed(aws_endpoint, asset, database):  # noqa: F811 - a fixture's use
-    """A function of its own with bucket, queue and dead letters, on each kind of database."""
+def deployed(aws_endpoint, asset, postgres):  # noqa: F811 - a fixture's use
+    """A function of its own with bucket, queue and dead letters, on PostgreSQL (DEMO=aws has it on SQLite)."""
     account = Account(endpoint=aws_endpoint)
     name = f"ingest-{uuid.uuid4().hex[:12]}"
     ensure_bucket(account, name)
@@ -51,7 +51,7 @@ def deployed(aws_endpoint, asset, database):  # noqa: F811 - a fixture's use
         asset=asset,
         runtime=f"python{sys.version_info.major}.{sys.version_info.minor}",
         environment={
-            "DATABASE_URL": database.url,
+            "DATABASE_URL": postgres.url,
             "BUCKETNAME": name,
             "EDGE_QUEUE_URL": down.replace(edge.edge_id, "{EdgeId}"),
             "AWS_ENDPOINT_URL": aws_endpoint,
@@ -109,7 +109,7 @@ def send(deployed, *bodies):
 
 
 @pytest.mark.door("SQL")
-def test_E030_of_a_batch_only_the_poisoned_message_comes_again(deployed, database):
+def test_E030_of_a_batch_only_the_poisoned_message_comes_again(deployed, postgres):
     """One good and one poisoned message in a batch: the good one is indexed once and gone; only the poisoned one comes
     again, as often as the queue allows, and ends among the dead letters as it was sent.
     """
@@ -122,17 +122,17 @@ def test_E030_of_a_batch_only_the_poisoned_message_comes_again(deployed, databas
     )
     assert [message["Body"] for message in dead] == [poisoned]
     wait_until(lambda: left(deployed, deployed.queue) == 0, "the queue was not empty")
-    assert database.one("SELECT seen FROM ingesterror") == TRIES
+    assert postgres.one("SELECT seen FROM ingesterror") == TRIES
     assert left(deployed, deployed.down) == 1  # every time that the good one is dealt with, a receipt goes down
     (receipt,) = deployed.sqs.receive_message(QueueUrl=deployed.down)["Messages"]
     assert json.loads(receipt["Body"])["Body"]["State"] == "VERIFIED"
-    assert database.one("SELECT count(*) FROM instance") == 3
-    assert database.one("SELECT count(*) FROM ahlijob WHERE status = 1") == 1
-    assert database.one("SELECT count(*) FROM generation") == 1
+    assert postgres.one("SELECT count(*) FROM instance") == 3
+    assert postgres.one("SELECT count(*) FROM ahlijob WHERE status = 1") == 1
+    assert postgres.one("SELECT count(*) FROM generation") == 1
 
 
 @pytest.mark.door("SQL")
-def test_fault_06_what_cannot_be_verified_yet_comes_again_and_is_taken(deployed, database):
+def test_fault_06_what_cannot_be_verified_yet_comes_again_and_is_taken(deployed, postgres):
     """A message that names an object the bucket does not hold fails alone; once the object is there, its next try
     succeeds, and nothing is left in either queue.
     """
@@ -151,13 +151,13 @@ def test_fault_06_what_cannot_be_verified_yet_comes_again_and_is_taken(deployed,
     late.store = Later()
     first, second = deployed.edge.announce(scans(1)), late.announce(scans(1, start=2))
     send(deployed, first.completed, second.completed)
-    wait_until(lambda: database.one("SELECT count(*) FROM instance") == 1, "the good one was not indexed")
-    wait_until(lambda: database.one("SELECT count(*) FROM generation WHERE reason <> ''"), "the other one did not fail")
+    wait_until(lambda: postgres.one("SELECT count(*) FROM instance") == 1, "the good one was not indexed")
+    wait_until(lambda: postgres.one("SELECT count(*) FROM generation WHERE reason <> ''"), "the other one did not fail")
     held_back["put"]()
-    wait_until(lambda: database.one("SELECT count(*) FROM instance") == 2, "the late one was not indexed")
+    wait_until(lambda: postgres.one("SELECT count(*) FROM instance") == 2, "the late one was not indexed")
     wait_until(lambda: left(deployed, deployed.queue) == 0, "the queue was not empty")
     assert left(deployed, deployed.dead) == 0
-    assert database.rows("SELECT state FROM generation") == [("VERIFIED",)] * 2
+    assert postgres.rows("SELECT state FROM generation") == [("VERIFIED",)] * 2
 
 
 @pytest.mark.door("SQL")

@@ -7,6 +7,7 @@ Several processes begin with the files that take longest, so that none is left a
 """
 
 import contextlib
+import gc
 import os
 import time
 from collections import Counter
@@ -90,6 +91,13 @@ def pytest_collection(session: pytest.Session) -> None:
         for path in sorted(Path(__file__).parent.rglob("test_*.py"))[share]:
             with contextlib.suppress(Exception, pytest.skip.Exception):  # what is wrong is told when it is collected
                 import_module(".".join(path.relative_to(session.config.rootpath).with_suffix("").parts))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Leave the thousands of tests and their modules out of every later collection of garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -60,19 +60,21 @@ def kill_at_random(
 ) -> Tally:
     """Kill ``kills`` times, each box ``per_box`` times, ``boxes`` of them at once: one is judged while another runs.
 
-    ``more`` is told to the senders. Where a state of ``until`` was not met by then, up to twice as many kills follow:
-    how far an edge comes in a moment depends on the machine.
+    ``more`` is told to the senders. Where a state of ``until`` was not met by then, up to twice as many kills follow,
+    each time after longer lives: how far an edge comes in a moment depends on the machine.
     """
     rng = random.Random(seed)
     tally = Tally()
     with ThreadPoolExecutor(boxes) as pool:
 
-        def one(number: int) -> Tally:
-            return _kill_one_box(folder / f"box-{number}", nursery, per_box, seed + number, longest, more)
+        def one(own_seed: int) -> Tally:
+            return _kill_one_box(folder / f"box-{own_seed}", nursery, per_box, own_seed, longest, more)
 
         while not tally.faults and (tally.kills < kills or (until - set(tally.states) and tally.kills < 3 * kills)):
             for part in pool.map(one, [rng.randrange(1 << 30) for _ in range(boxes)]):
                 tally.add(part)
+            if tally.kills >= kills:
+                longest *= 2
     return tally
 
 

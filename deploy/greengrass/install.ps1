@@ -9,13 +9,15 @@ $here = Split-Path -Parent $MyInvocation.MyCommand.Path
 
 py -3 -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 if ($LASTEXITCODE) { throw 'Python 3.11 or newer is needed, installed for all users' }
+py -3 "$here\fits_here.py"
+if ($LASTEXITCODE) { throw 'this artifact does not fit this machine (see above)' }
 py -3 -m venv --clear $Venv
 if ($LASTEXITCODE) { throw "could not make $Venv" }
 
 $pip = @('-m', 'pip', '--disable-pip-version-check', '--no-input', 'install', '--quiet', '--no-index', '--no-deps')
 & "$Venv\Scripts\python.exe" @pip --find-links "$here\wheels" --only-binary ':all:' --require-hashes `
     -r "$here\requirements.lock"
-if ($LASTEXITCODE) { throw 'this artifact has no packages for this Python: build it with --python' }
+if ($LASTEXITCODE) { throw 'the packages of this artifact could not be installed (see above)' }
 & "$Venv\Scripts\python.exe" @pip (Get-ChildItem "$here\dicom_edge-*.whl").FullName
 if ($LASTEXITCODE) { throw 'the edge itself could not be installed' }
 

@@ -13,19 +13,21 @@ spool=$2
 
 fail() { printf '%s\n' "$@" >&2; exit 1; }
 
+why='Python 3.11 or newer with venv is needed (Debian: sudo apt-get install python3-venv)'
 for candidate in ${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11}; do
-    if "$candidate" -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+    "$candidate" -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue
+    if why=$("$candidate" "$here/fits_here.py" 2>&1); then
         python=$candidate
         break
     fi
 done
-[ -n "${python:-}" ] || fail 'Python 3.11 or newer with venv is needed (Debian: sudo apt-get install python3-venv)'
+[ -n "${python:-}" ] || fail "$why"
 
 mkdir -p "$(dirname "$venv")"
 "$python" -m venv --clear "$venv"
 pip() { "$venv/bin/python" -m pip --disable-pip-version-check --no-input install --quiet --no-index --no-deps "$@"; }
 pip --find-links "$here/wheels" --only-binary :all: --require-hashes -r "$here/requirements.lock" ||
-    fail "this artifact has no packages for $("$python" --version): build it with --python"
+    fail "the packages of this artifact could not be installed with $("$python" --version) (see above)"
 pip "$here"/dicom_edge-*.whl
 
 quoted() { printf "'%s'" "$(printf '%s' "$1" | sed "s/'/'\\\\''/g")"; }

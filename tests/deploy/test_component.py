@@ -1,13 +1,16 @@
 """The Greengrass component: its recipe, and its artifact installed without a network and run by its own lifecycle."""
 
+import hashlib
 import json
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,6 +19,8 @@ from tests.fleet.conftest import Component
 
 ROOT = Path(__file__).parents[2]
 PLACE = ROOT / "deploy" / "greengrass"
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+HERE = {"x86_64": "amd64"}.get(platform.machine(), platform.machine())  # as Greengrass calls it
 RECIPE = json.loads((PLACE / "recipe.json").read_text())
 pytestmark = pytest.mark.door("command", "file")
 
@@ -92,20 +97,135 @@ print(json.dumps([list(artifact.requirements(lock, *box)) for box in
     assert linux[0].count("--hash=sha256:") == 2
 
 
-@pytest.fixture(scope="module")
-def artifact(tmp_path_factory):
-    """The artifact for this machine, built once and unpacked as the nucleus does."""
-    folder = tmp_path_factory.mktemp("artifact")
-    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+def test_E020_a_wheel_is_shared_by_the_boxes_that_it_runs_on():
+    """By its tags alone, for Python 3.12: the older stable ABI serves, a newer Python's or glibc's wheel does not."""
+    runs_on = {
+        "six-1.17.0-py2.py3-none-any.whl": ["linux amd64", "linux aarch64", "windows amd64"],
+        "a-1-cp311-abi3-manylinux_2_28_aarch64.whl": ["linux aarch64"],
+        "a-1-cp313-abi3-manylinux_2_28_aarch64.whl": [],
+        "a-1-cp312-cp312-manylinux2014_x86_64.manylinux_2_17_x86_64.whl": ["linux amd64"],
+        "a-1-cp311-cp311-manylinux_2_17_x86_64.whl": [],
+        "a-1-cp312-cp312-manylinux_2_39_x86_64.whl": [],
+        "a-1-cp312-cp312-musllinux_1_2_x86_64.whl": [],
+        "a-1-cp312-cp312-win_amd64.whl": ["windows amd64"],
+        "a-1-cp312-cp312-win_arm64.whl": [],
+        "a-1-cp312-cp312-macosx_11_0_arm64.whl": [],
+    }
+    code = """
+import json, sys, artifact
+print(json.dumps({w: [" ".join(b) for b in artifact.PLATFORMS if artifact.fits(w, *b, "3.12")] for w in sys.argv[1:]}))
+"""
     done = subprocess.run(
-        [sys.executable, str(PLACE / "artifact.py"), str(folder), "--python", python],
+        [sys.executable, "-c", code, *runs_on], cwd=PLACE, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert json.loads(done.stdout) == runs_on
+
+
+@pytest.mark.parametrize(
+    ("built_for", "said"),
+    [
+        ({"cpu": {"amd64": "aarch64"}.get(HERE, "amd64")}, f"this machine is linux {HERE}: take the one whose name"),
+        ({"os": "windows", "glibc": ""}, "this artifact is for windows"),
+        ({"glibc": "99.1"}, "needs glibc 99.1 or newer"),
+        ({"pythons": ["3.7", "3.8"]}, "but for 3.7, 3.8: install one of these, or build the artifact with --python 3."),
+    ],
+)  # fmt: skip
+def test_E020_an_artifact_for_another_box_is_refused_before_anything_is_made(tmp_path, built_for, said):
+    """The installer names what the artifact is for, what this machine is, and the way out; no environment is begun."""
+    for name in ("install.sh", "fits_here.py"):
+        shutil.copy2(PLACE / name, tmp_path)
+    fitting = {"os": "linux", "cpu": HERE, "glibc": "2.17", "pythons": [PYTHON]}
+    (tmp_path / "built-for.json").write_text(json.dumps({**fitting, **built_for}))
+    done = subprocess.run(
+        ["/bin/sh", tmp_path / "install.sh", tmp_path / "work/venv-1", tmp_path / "spool"],
+        env={"PATH": os.environ["PATH"], "PYTHON": sys.executable},
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert said in done.stderr
+    assert not (tmp_path / "work").exists()
+
+
+@pytest.fixture(scope="module")
+def artifacts(tmp_path_factory):
+    """The artifacts of all kinds of boxes for this Python, built from the lock and unpacked as the nucleus does."""
+    folder = tmp_path_factory.mktemp("artifact")
+    done = subprocess.run(
+        [sys.executable, str(PLACE / "artifact.py"), str(folder), "--all", "--python", PYTHON],
         capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    (path,) = folder.glob("*.zip")
-    with zipfile.ZipFile(path) as archive:
-        archive.extractall(folder / "decompressed" / path.stem)
-    return folder / "decompressed"
+    for path in folder.glob("*.zip"):
+        with zipfile.ZipFile(path) as archive:
+            archive.extractall(folder / "decompressed" / path.stem)
+    return SimpleNamespace(decompressed=folder / "decompressed", told=done.stdout)
+
+
+#: (os, cpu) -> the platform as uv calls it, and how its native code begins: ELF or PE with the processor's number.
+NATIVE = {
+    ("linux", "amd64"): ("x86_64-manylinux_2_28", 62),
+    ("linux", "aarch64"): ("aarch64-manylinux_2_28", 183),
+    ("windows", "amd64"): ("x86_64-pc-windows-msvc", 0x8664),
+}
+
+
+def machine_of(raw):
+    """The processor that a shared library is for."""
+    if raw.startswith(b"\x7fELF"):
+        return int.from_bytes(raw[18:20], "little")
+    at = int.from_bytes(raw[0x3C:0x40], "little")
+    assert (raw[:2], raw[at : at + 4]) == (b"MZ", b"PE\0\0")
+    return int.from_bytes(raw[at + 4 : at + 6], "little")
+
+
+def resolve(artifact, platform_name):
+    """What another installer than pip makes of an artifact, without an index, for a box of that platform: the lock, and
+    our own wheel with all that it asks for.
+    """
+    command = [
+        Path(sys.executable).with_name("uv"), "pip", "install", "--dry-run", "--target", artifact / "never",
+        "--no-config", "--no-cache", "--no-index", "--offline", "--only-binary", ":all:", "--no-verify-hashes",
+        "--find-links", artifact / "wheels", "--find-links", artifact, "--python-platform", platform_name,
+        "--python-version", PYTHON, "-r", artifact / "requirements.lock", "dicom-edge[edge]",
+    ]  # fmt: skip
+    return subprocess.run(
+        list(map(str, command)), env={"PATH": os.environ["PATH"], "HOME": str(artifact)},
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+
+
+@pytest.mark.full
+@pytest.mark.timeout(400)
+def test_E020_fault_25_every_kind_of_box_installs_from_its_artifact_alone(artifacts):
+    """Linux on both processors and Windows: the lock, and all that our own wheel asks for, come from the artifact, each
+    wheel with a hash of the lock and each native library for that processor; wheels of another box are refused, and
+    what runs on several boxes was fetched once.
+    """
+    folders = {box: next(artifacts.decompressed.glob(f"*-{'-'.join(box)}")) for box in NATIVE}
+    for box, (name, machine) in NATIVE.items():
+        artifact = folders[box]
+        wheels = list((artifact / "wheels").glob("*.whl"))
+        done = resolve(artifact, name)
+        assert done.returncode == 0, done.stderr
+        assert f"Would install {len(wheels) + 1} packages" in done.stderr
+        hashes = set(re.findall(r"sha256:([0-9a-f]{64})", (artifact / "requirements.lock").read_text()))
+        assert {hashlib.sha256(wheel.read_bytes()).hexdigest() for wheel in wheels} <= hashes
+        found = {}
+        for wheel in wheels:
+            with zipfile.ZipFile(wheel) as archive:
+                native = [n for n in archive.namelist() if n.endswith((".so", ".pyd", ".dll")) or ".so." in n]
+                if native:
+                    found[wheel.name.partition("-")[0]] = {machine_of(archive.read(n)) for n in native}
+        assert {"awscrt", "cffi", "cryptography", "pydantic_core"} <= found.keys()
+        assert set.union(*found.values()) == {machine}
+    for box, other in ((("linux", "aarch64"), ("linux", "amd64")), (("linux", "amd64"), ("windows", "amd64"))):
+        done = resolve(folders[box], NATIVE[other][0])
+        assert done.returncode != 0
+        assert "no wheels with a matching" in " ".join(done.stderr.split()), done.stderr
+    packed = [path.name for folder in folders.values() for path in (folder / "wheels").glob("*.whl")]
+    fetched = [int(n) for n in re.findall(r"(\d+) of them fetched", artifacts.told)]
+    assert len(fetched) == 3
+    assert sum(fetched) == len(set(packed)) < len(packed)
 
 
 class Installed(Component):
@@ -114,8 +234,7 @@ class Installed(Component):
     def __init__(self, folder, nucleus, artifact):
         super().__init__(folder, nucleus)
         self.artifact = artifact
-        cpu = {"x86_64": "amd64"}.get(platform.machine(), platform.machine())
-        self.steps = lifecycles()[f"linux {cpu}"]
+        self.steps = lifecycles()[f"linux {HERE}"]
 
     def shell(self, step):
         text = self.steps[step]["Script"]
@@ -141,9 +260,9 @@ class Installed(Component):
 
 @pytest.mark.full
 @pytest.mark.timeout(400)
-def test_E020_E022_fault_25_the_artifact_installs_without_a_network_and_runs(tmp_path, nucleus, artifact):
+def test_E020_E022_fault_25_the_artifact_installs_without_a_network_and_runs(tmp_path, nucleus, artifacts):
     """The recipe's own steps: installed offline from the zip, run from nothing else, drained and ended by Shutdown."""
-    box = Installed(tmp_path / "box", nucleus, artifact)
+    box = Installed(tmp_path / "box", nucleus, artifacts.decompressed)
     place = tmp_path / "elsewhere"
     place.mkdir()
     done = subprocess.run(

@@ -11,6 +11,8 @@ import pytest
 from deploy.function_asset import FUNCTIONS
 from tests.fleet.conftest import nucleus  # noqa: F401  a fixture that the component shares with the fleet
 from tests.parts import cdk_python
+from tests.postgres import postgres_server, postgres_url  # noqa: F401  as above
+from tests.seaweed import s3_bucket, s3_endpoint  # noqa: F401  as above
 
 ROOT = Path(__file__).parents[2]
 

@@ -16,7 +16,6 @@ from tests.deploy.clean_up import calls_elsewhere, environment, judge, runs_here
 from tests.deploy.deployment import ACCOUNT, REGION, STACK, UPLOADS, Deployment, until
 from tests.deploy.tls_front import TlsFront
 from tests.e2e.edge_process import running, scan, send
-from tests.postgres import postgres_server  # noqa: F401 - a fixture
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(600)]
 
@@ -24,7 +23,7 @@ LAB1, LAB2 = f"{STACK}-lab1", f"{STACK}-lab2"
 
 
 @pytest.fixture(scope="module")
-def deployment(tmp_path_factory, assets, postgres_server):  # noqa: F811 - a fixture's use
+def deployment(tmp_path_factory, assets, postgres_server):
     """The stacks, deployed; their index is a real PostgreSQL that takes TLS only."""
     folder = tmp_path_factory.mktemp("deployed")
     with psycopg.connect(postgres_server, autocommit=True) as connection:

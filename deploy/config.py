@@ -10,6 +10,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from deploy.errors import ConfigFault
+from deploy.names import INSTALLED_TAG
 
 #: E055. HealthImaging is in no other region.
 REGIONS = ("us-east-1", "us-west-2", "eu-west-1", "ap-southeast-2")
@@ -205,6 +206,10 @@ class Config(_Section):
         faults = []
         if len(self.RESOURCE_TAGS) > MOST_TAGS:
             faults.append(f"RESOURCE_TAGS: {len(self.RESOURCE_TAGS)} tags, and AWS takes {MOST_TAGS}")
+        if len(self.RESOURCE_TAGS) == MOST_TAGS and self.EC2_CONFIG.vpc_id:
+            faults.append(f"RESOURCE_TAGS: {MOST_TAGS} tags, and a machine has one of its own besides: leave one out")
+        if INSTALLED_TAG in self.RESOURCE_TAGS:
+            faults.append(f"RESOURCE_TAGS: {INSTALLED_TAG} is put on a role by an EC2 machine that is installed")
         for name, value in self.RESOURCE_TAGS.items():
             if not 1 <= len(name) <= 128 or name.lower().startswith("aws:"):
                 faults.append(f"RESOURCE_TAGS: {name[:40]!r}: 1 to 128 characters, and not aws:")

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+#: On the role of an EC2 machine that has become a core: its rights to make one have ended.
+INSTALLED_TAG = "dicom-edge-installed"
+
 
 @dataclass(frozen=True, slots=True)
 class Names:

@@ -9,6 +9,7 @@ from aws_cdk import aws_kms as kms
 from constructs import Construct
 
 from deploy.config import REGIONS, Ec2Config
+from deploy.names import INSTALLED_TAG
 from deploy.parts.nag import ARN, accept
 from edge.install import Names, shell_script
 
@@ -28,10 +29,23 @@ grep -q ' {SPOOL} ' /etc/fstab || echo 'LABEL=dicom-edge {SPOOL} ext4 defaults,n
 mountpoint -q {SPOOL} || mount {SPOOL}
 """
 
+#: Reached only when all before it went well. Whoever wants the rights back takes the tag off, which the role may not.
+_AFTER = """
+echo 'last: this machine is a core, so its role gives away the right to make one'
+aws iam tag-role --role-name {role} --tags Key={tag},Value=yes
+"""
 
-def user_data(named: Names) -> str:
-    """Return what the machine does when it first starts: packages, the spool's disk, and the six commands."""
-    return _BEFORE + shell_script(named, own_role=True).partition("\n")[2]
+
+def user_data(named: Names, role: str) -> str:
+    """Return what the machine does when it first starts: packages, the spool's disk, the six commands, rights away."""
+    commands = shell_script(named, own_role=True).partition("\n")[2]
+    return _BEFORE + commands + _AFTER.format(role=role, tag=INSTALLED_TAG)
+
+
+def until_installed(statement: iam.PolicyStatement) -> iam.PolicyStatement:
+    """Return the right as one that ends for good when the role carries the tag."""
+    statement.add_condition("Null", {f"aws:PrincipalTag/{INSTALLED_TAG}": "true"})
+    return statement
 
 
 class Machine(Construct):
@@ -60,7 +74,7 @@ class Machine(Construct):
             instance_type=ec2.InstanceType(settings.instance_type),
             # Named, never "the newest": another image would mean another machine, in the middle of its work.
             machine_image=ec2.MachineImage.generic_linux(dict.fromkeys(REGIONS, settings.ami)),
-            user_data=ec2.UserData.custom(user_data(named)),
+            user_data=ec2.UserData.custom(user_data(named, self.role.role_name)),
             role=self.role,
             security_group=self._group(vpc, settings.sender_cidr),
             require_imdsv2=True,
@@ -89,7 +103,13 @@ class Machine(Construct):
         Tags.of(self.instance).add("Name", named.thing)
 
     def _role(self, named: Names, rights: Sequence[iam.PolicyStatement]) -> iam.Role:
-        """Make the role that installs this core and lets Session Manager in; the edge's own rights are not in it."""
+        """Make the role that installs this core, once, and lets Session Manager in; without the edge's own rights.
+
+        The service judges the making of a certificate by no resource, and AttachPolicy by the certificate alone, so a
+        machine that could do both for ever could hang another edge's policy on a certificate of its own. What cannot be
+        narrowed is ended: the role may put one tag on itself and take none off, and with that tag it may install
+        nothing.
+        """
         role = iam.Role(
             self,
             "Role",
@@ -97,7 +117,18 @@ class Machine(Construct):
             description=f"Makes the machine of {named.thing} a Greengrass core",
         )
         for statement in rights:
-            role.add_to_policy(statement)
+            role.add_to_policy(until_installed(statement))
+        role.add_to_policy(
+            iam.PolicyStatement(
+                sid="GiveRightsAway",
+                actions=["iam:TagRole"],
+                resources=[role.role_arn],
+                conditions={
+                    "StringEquals": {f"aws:RequestTag/{INSTALLED_TAG}": "yes"},
+                    "ForAllValues:StringEquals": {"aws:TagKeys": [INSTALLED_TAG]},
+                },
+            )
+        )
         role.add_to_policy(
             iam.PolicyStatement(
                 sid="SessionManager",

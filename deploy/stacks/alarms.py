@@ -48,6 +48,21 @@ class AlarmStack(BaseStack):
             "The indexing function failed as a whole: see its log for what it says last.",
             periods=3,
         )
+        if config.AHLI_CONFIG.ahli_enabled:
+            watch.above(
+                "ImportErrors",
+                # By its name: the stack of imports may go and come without this one.
+                cloudwatch.Metric(
+                    namespace="AWS/Lambda",
+                    metric_name="Errors",
+                    dimensions_map={"FunctionName": self.names.function("import")},
+                    statistic="Sum",
+                    period=EACH,
+                ),
+                0,
+                "The import function failed as a whole, so no job is started or followed: see its log.",
+                periods=3,
+            )
         watch.above(
             "MessagesParked",
             watch.counted("MessagesParked", ingestion.ingest.log, "message.parked"),

@@ -1,11 +1,11 @@
 """The deployment's parameters: the defaults of E050, and every fault of a file told at once."""
 
-import dataclasses
+import re
 
 import pytest
 
+from deploy import cost, scaling
 from deploy.config import Config, load_config, read_config
-from deploy.cost import PRICES, page, per_studies
 from deploy.errors import ConfigFault
 from tests.deploy.conftest import ROOT
 
@@ -88,7 +88,12 @@ def test_E050_a_machine_wants_its_whole_place():
     ):
         with pytest.raises(ConfigFault, match=told):
             read_config({"EC2_CONFIG": {**place, "sender_cidr": cidr}, **more})
-    assert read_config({"EC2_CONFIG": {**place, "sender_cidr": "10.1.0.0/16"}}).EC2_CONFIG.spool_gb == 200
+    config = {"EC2_CONFIG": {**place, "sender_cidr": "10.1.0.0/16"}}
+    assert read_config(config).EC2_CONFIG.spool_gb == 200
+    with pytest.raises(ConfigFault, match="a machine has one of its own"):
+        read_config({**config, "RESOURCE_TAGS": {f"tag{n}": "x" for n in range(50)}})
+    with pytest.raises(ConfigFault, match="dicom-edge-installed is put on a role"):
+        read_config({"RESOURCE_TAGS": {"dicom-edge-installed": "no"}})
 
 
 @pytest.mark.parametrize("content", [None, b"not toml [", b"\xff\xfe"])
@@ -101,10 +106,59 @@ def test_E050_a_file_that_cannot_be_read_is_named(tmp_path, content):
         load_config(file)
 
 
-def test_the_cost_table_is_what_its_script_prints():
-    """deploy/README.md holds the tables of deploy/cost.py, whose sums follow from its prices and units."""
-    assert page() in (ROOT / "deploy" / "README.md").read_text()
-    for line in per_studies():
-        price, per, _ = PRICES[line.price]
-        assert line.dollars == pytest.approx(price / per * line.units)
-        assert dataclasses.replace(line, units=2 * line.units).dollars == pytest.approx(2 * line.dollars)
+README = (ROOT / "deploy" / "README.md").read_text()
+
+
+def number(text):
+    """A number of the page, or the sum that is written there."""
+    text = text.replace(",", "").replace("**", "").replace("$", "").strip()
+    assert re.fullmatch(r"[0-9.+*/() e-]+", text), text
+    return float(eval(text))  # noqa: S307  digits and signs only
+
+
+def rows_of(title):
+    """The rows of one table of the page: the cells of each."""
+    part = README.partition(f"| {title} |")[2].partition("\n\n")[0]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in part.splitlines()[2:]]
+
+
+@pytest.mark.parametrize("title", ["1,000 studies", "each month"])
+def test_each_sum_of_the_cost_tables_follows_from_what_is_printed_beside_it(title):
+    """The page is what its script prints; read as text, units are the sum that is shown, dollars units times the price,
+    the last line their total, and no price says that it was compared with AWS's list without a day.
+    """
+    assert cost.page() in README
+    *lines, total = rows_of(title)
+    assert len(lines) >= 8
+    for what, how, price, checked, dollars, _ in lines:
+        shown, _, units = how.rpartition(" = ")
+        each, _, per = price.partition("/")
+        assert number(shown) == pytest.approx(number(units.split()[0])), what
+        assert number(dollars) == pytest.approx(number(each) / number(per) * number(shown), abs=0.00501), what
+        assert checked == "no" or re.fullmatch(r"\d{4}-\d\d-\d\d", checked)
+    assert number(total[4]) == pytest.approx(sum(number(line[4]) for line in lines))
+    assert "not compared with AWS's price list" in README
+    assert cost.AS_OF in README.partition("### Cost")[2]
+
+
+def test_E043_the_scaling_tables_are_what_their_arithmetic_gives():
+    """The page is what its script prints; the loads are worked out again by hand for the largest fleet, and the limits
+    that are parameters of ours are those parameters' defaults.
+    """
+    assert scaling.page() in README
+    used = {limit.what: share for share, limit in scaling.shares(scaling.Size(1_000, 100_000))}
+    a_second = 100_000 * 3 / 86_400
+    assert used == {
+        "role aliases": 1_000 / 100,
+        "roles": 1_012 / 1_000,
+        "policies": 1_000 / 1_500,
+        "stacks": 2_008 / 2_000,
+        "import starts a second": pytest.approx(a_second),
+        "import jobs at once": pytest.approx(a_second * 60 / 100),
+        "batches indexed at once": pytest.approx(a_second * (400 / 40 * 0.3 + 5) / 100),
+        "status messages a second": pytest.approx(1_000 / 60 / 2_000),
+    }
+    firsts = [scaling.shares(size)[0] for size in scaling.SIZES]
+    assert [share > 1 for share, _ in firsts] == [False, False, False, True, True]
+    assert scaling.SIZES[0] == (1, 10)
+    assert scaling.SIZES[-1] == (1_000, 100_000)

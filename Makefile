@@ -28,7 +28,11 @@ DEMO_ARGS = $(if $(ONCE),--once) $(if $(filter aws,$(DEMO)),--aws $(MINISTACK_VE
 	$(if $(PORT),--port $(PORT)) $(if $(DASHBOARD_PORT),--dashboard-port $(DASHBOARD_PORT)) \
 	$(if $(AWS_PORT),--aws-port $(AWS_PORT))
 
-CDK = PATH="$(abspath $(CDK_VENV))/bin:$$PATH" deploy/node_modules/.bin/cdk --app build/cdk.out
+# What is synthesised, and the functions' zips in it.
+TEMPLATES = build/cdk.out
+ASSETS = build/functions
+
+CDK = PATH="$(abspath $(CDK_VENV))/bin:$$PATH" deploy/node_modules/.bin/cdk --app $(TEMPLATES)
 
 COMPILE = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-annotate --no-emit-index-url $(if $(UPGRADE),--upgrade)
@@ -37,7 +41,7 @@ COMPILE = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 -
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: pipelines unkept pipeline-coverage help demo test check format bench coverage lock tools clean env env-dev env-ministack env-sslyze env-cdk assets synth deploy destroy cdk
+.PHONY: pipelines templates unkept pipeline-coverage help demo test check format bench coverage lock tools clean env env-dev env-ministack env-sslyze env-cdk assets synth deploy destroy cdk
 .NOTPARALLEL:
 
 help: ## this list
@@ -87,8 +91,8 @@ coverage: env-dev ## write tests/COVERAGE.md again
 	$(PYTHON_IN) tests/coverage_lines.py
 
 assets: env ## build the functions' zips into build/functions, for AWS's Linux and the Python of this environment
-	@mkdir -p build/functions
-	@for name in api dashboard import ingest operate; do $(PYTHON_IN) deploy/function_asset.py --function $$name build/functions/$$name.zip || exit; done
+	@mkdir -p $(ASSETS)
+	@for name in api dashboard import ingest operate; do $(PYTHON_IN) deploy/function_asset.py --function $$name $(ASSETS)/$$name.zip || exit; done
 
 # The templates of each image pipeline that has a config in deploy/ (the example has made-up names).
 pipelines: env
@@ -96,9 +100,12 @@ pipelines: env
 	@for file in $(filter-out deploy/example-%,$(wildcard deploy/*.config)); do \
 		$(VENV)/bin/dicom-cloud pipeline templates $$file build/pipelines/$$(basename $$file .config) || exit; done
 
-synth: env-cdk assets pipelines ## write the cloud's templates into build/cdk.out and check them; DEPLOY_CONFIG=FILE has the parameters
-	PATH="$(abspath $(CDK_VENV))/bin:$$PATH" $(CDK_VENV)/bin/python -m deploy.app --out build/cdk.out
-	$(CDK_VENV)/bin/cfn-lint --ignore-checks W3005 -- build/cdk.out/*.template.json
+# Written, and checked by cdk-nag as they are.
+templates: env-cdk assets pipelines
+	PATH="$(abspath $(CDK_VENV))/bin:$$PATH" $(CDK_VENV)/bin/python -m deploy.app --assets $(ASSETS) --out $(TEMPLATES)
+
+synth: templates ## write the cloud's templates into build/cdk.out and check them; DEPLOY_CONFIG=FILE has the parameters
+	$(CDK_VENV)/bin/cfn-lint --ignore-checks W3005 -- $(TEMPLATES)/*.template.json
 
 # Stacks that `dicom-cloud pipeline setup` keeps are not taken over.
 unkept: env
@@ -108,7 +115,7 @@ unkept: env
 deploy: synth cdk unkept ## deploy the stacks to AWS (your profile); STACKS='dicom-edge-edge-lab1' names some, else all
 	$(CDK) deploy $(if $(STACKS),$(STACKS),--all)
 
-destroy: synth cdk ## delete the stacks; bucket, key, logs and a last snapshot stay (see deploy/README.md)
+destroy: templates cdk ## delete the stacks; bucket, key, logs and a last snapshot stay (see deploy/README.md)
 	$(CDK) destroy $(if $(STACKS),$(STACKS),--all)
 
 lock: env-dev ## write the lock files again from pyproject.toml; UPGRADE=1 takes newer versions

@@ -50,18 +50,24 @@ def runs_here(block: str) -> str:
     return "\n".join(command for command in commands(block) if not any(words in command for words in asked))
 
 
-def environment(folder: Path, endpoint: str, templates: Path) -> dict[str, str]:
-    """The environment of a person at the local AWS; ``make`` takes the templates that are written already."""
-    programs = folder / "programs"
+def environment(folder: Path, endpoint: str, config: Path, assets: Path) -> dict[str, str]:
+    """The environment of a person at the local AWS; ``make`` takes environments and functions' zips that are there.
+
+    It writes the templates anew, into ``fresh`` below the folder: what is destroyed follows from the parameters alone.
+    """
+    programs, fresh, venv = folder / "programs", folder / "fresh", Path(cdk_python()).parents[1]
     programs.mkdir(exist_ok=True)
-    cdk = f"{cdk_command()} --app {templates} --no-notices"
+    there = " ".join(f"-o {target}" for target in ("env-cdk", "assets", "pipelines", "cdk"))
+    words = f'CDK_VENV={venv} ASSETS={assets} TEMPLATES={fresh} CDK="{cdk_command()} --app {fresh} --no-notices"'
     make = programs / "make"
-    make.write_text(f'#!/bin/sh\nexec /usr/bin/make -o synth -o cdk CDK="{cdk}" "$@"\n', encoding="utf-8")
+    make.write_text(f'#!/bin/sh\nexec /usr/bin/make {there} {words} "$@"\n', encoding="utf-8")
     make.chmod(0o755)
     path = [programs, Path(sys.executable).parent, Path(cdk_python()).parent, os.environ["PATH"]]
     return {
         "PATH": ":".join(map(str, path)),
         "HOME": str(folder),
+        "DEPLOY_CONFIG": str(config),
+        "JSII_RUNTIME_PACKAGE_CACHE_ROOT": str(venv / "jsii-cache"),
         "AWS_ENDPOINT_URL": endpoint,
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
@@ -74,7 +80,7 @@ def environment(folder: Path, endpoint: str, templates: Path) -> dict[str, str]:
 def type_in(block: str, env: dict[str, str]) -> str:
     """Run commands in a terminal, say yes where it is asked; what was printed. The first failure ends it."""
     shell = pexpect.spawn(
-        "/bin/bash", ["-euc", block], env=env, cwd=str(ROOT), timeout=150, encoding="utf-8", dimensions=(50, 400)
+        "/bin/bash", ["-euc", block], env=env, cwd=str(ROOT), timeout=300, encoding="utf-8", dimensions=(50, 400)
     )
     printed = ""
     while shell.expect([r"\(y/n\)|\[y/N\]|\(Y/n\)", pexpect.EOF]) == 0:

@@ -245,10 +245,12 @@ def left(stacks):
     return {kind: names for kind, names in ours.items() if names}
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.door("command", "file")
-def test_E054_the_documented_clean_up_leaves_what_it_says_and_then_nothing(deployment, tmp_path):
-    """The steps of deploy/README.md as printed, the last test of these stacks: the stacks go and the scans, the key and
-    the logs stay; with the last two steps they go too, all versions and delete markers.
+def test_E054_the_documented_clean_up_leaves_what_it_says_and_then_nothing(deployment, assets, tmp_path):
+    """The steps of deploy/README.md as printed, the last test of these stacks: `make destroy` writes the
+    templates anew, and the stacks go; the scans, the key and the logs stay. With the last two steps they go too, all
+    versions and delete markers.
     """
     stacks = deployment.stacks
     for name in ("lab1", "lab2"):
@@ -268,7 +270,7 @@ def test_E054_the_documented_clean_up_leaves_what_it_says_and_then_nothing(deplo
     assert held > 1001, "every put is a version, so that one call does not list them all"
 
     documented = steps(STACK)
-    env = environment(tmp_path, stacks.aws.url, stacks.templates)
+    env = environment(tmp_path, stacks.aws.url, stacks.templates / "config.toml", assets)
     for call in [call for step in documented for call in calls_elsewhere(step)]:
         assert judge(call, env).returncode == 0, judge(call, env).stderr
     note, edges, locks, destroy, scans, rest = map(runs_here, documented)

@@ -30,7 +30,7 @@ from edge import __version__
 
 LOCK = ROOT / "requirements-edge.lock"
 SCRIPTS = ("install.sh", "install.ps1", "fits_here.py")
-PYTHONS = ("3.11", "3.12", "3.13")
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 #: The least glibc: that of Debian 10, RHEL 8 and, since, Amazon Linux 2023. Wheels of these tags run there.
 GLIBC = "2.28"

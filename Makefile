@@ -112,8 +112,11 @@ unkept: env
 	@for file in $(filter-out deploy/example-%,$(wildcard deploy/*.config)); do \
 		$(VENV)/bin/dicom-cloud pipeline stacks --for-app $$file || exit; done
 
+# What is deployed of a pipeline becomes a release, to which one can go back (P168).
 deploy: synth cdk unkept ## deploy the stacks to AWS (your profile); STACKS='dicom-edge-edge-lab1' names some, else all
-	$(CDK) deploy $(if $(STACKS),$(STACKS),--all)
+	$(CDK) deploy $(if $(STACKS),$(STACKS),--all) $(if $(CI),--require-approval never)
+	@for file in $(filter-out deploy/example-%,$(wildcard deploy/*.config)); do \
+		$(VENV)/bin/dicom-cloud pipeline release --if-deployed --pipeline $$file --note '$(RELEASE_NOTE)' || exit; done
 
 destroy: templates cdk ## delete the stacks; bucket, key, logs and a last snapshot stay (see deploy/README.md)
 	$(CDK) destroy $(if $(STACKS),$(STACKS),--all)

@@ -17,6 +17,7 @@ from deploy.parts.function import Assets
 from deploy.stacks.alarms import AlarmStack
 from deploy.stacks.dashboard import DashboardStack
 from deploy.stacks.database import DatabaseStack
+from deploy.stacks.delivery import DeliveryStack
 from deploy.stacks.edge import EdgeStack
 from deploy.stacks.fleet import FleetStack
 from deploy.stacks.greengrass import RECIPE, AliasStack, GreengrassStack
@@ -25,6 +26,7 @@ from deploy.stacks.ingestion import IngestionStack
 from deploy.stacks.machine import MachineStack
 from deploy.stacks.pipeline import add_pipeline, read_pipelines
 from deploy.stacks.pipeline_api import PipelineApiStack
+from deploy.stacks.sftp import SftpStack
 from deploy.stacks.store import StoreStack
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -59,6 +61,7 @@ def build_app(config: Config, assets: Assets, out: Path | None, pipelines: Path)
         DashboardStack(app, config=config, store=store, database=database, assets=assets)
     if config.PIPELINE_API_CONFIG.enabled:
         PipelineApiStack(app, config=config, store=store, database=database, assets=assets)
+    _add_ways_in_and_out(app, config, store)
     AlarmStack(app, config=config, store=store, database=database, ingestion=ingestion, assets=assets)
     fleet = FleetStack(app, config=config)
     edges = [EdgeStack(app, config=config, edge=edge, store=store, fleet=fleet) for edge in config.EDGE_CONFIG]
@@ -71,6 +74,14 @@ def build_app(config: Config, assets: Assets, out: Path | None, pipelines: Path)
     for pipeline in read_pipelines(pipelines):
         add_pipeline(app, pipeline, config=config, assets=assets)
     return app
+
+
+def _add_ways_in_and_out(app: App, config: Config, store: StoreStack) -> None:
+    """Add how new versions come in, and how labs fetch by SFTP, where they are wanted."""
+    if config.DELIVERY_CONFIG.repository:
+        DeliveryStack(app, config=config, store=store)
+    if config.SFTP_CONFIG.labs:
+        SftpStack(app, config=config, store=store)
 
 
 def main() -> int:

@@ -132,6 +132,31 @@ class PipelineApiConfig(_Section):
     key_arns: tuple[str, ...] = Field(default=(), description="KMS keys of that bucket and that secret")
 
 
+class DeliveryConfig(_Section):
+    """Where a pushed tag comes from."""
+
+    repository: str = Field(default="", description="https address on GitHub; the stack is made with it")
+    connection_arn: str = Field(default="", description="the account's connection to it (AWS CodeConnections)")
+
+
+class SftpLab(_Section):
+    """A lab that fetches by SFTP."""
+
+    name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9-]{2,31}$", description="its user name")
+    folder: str = Field(pattern=r"^[^/*?$\s]+$", description="its folder of quarantine: [ddcrf.name][ddfile.name]")
+    public_keys: tuple[str, ...] = Field(
+        min_length=1, max_length=10, description="its SSH keys, as ssh-ed25519 AAAA..."
+    )
+
+
+class SftpConfig(_Section):
+    """SFTP for labs."""
+
+    bucket: str = Field(default="", description="the image pipeline's destination bucket")
+    key_arn: str = Field(default="", description="its KMS key, KMS_KEY_ARN of the pipeline")
+    labs: tuple[SftpLab, ...] = Field(default=(), description="the stack is made with one or more")
+
+
 class AlarmConfig(_Section):
     """Who is told, and from when on."""
 
@@ -155,6 +180,8 @@ class Config(_Section):
     GREENGRASS_CONFIG: GreengrassConfig = GreengrassConfig()
     DASHBOARD_CONFIG: DashboardConfig = DashboardConfig()
     PIPELINE_API_CONFIG: PipelineApiConfig = PipelineApiConfig()
+    DELIVERY_CONFIG: DeliveryConfig = DeliveryConfig()
+    SFTP_CONFIG: SftpConfig = SftpConfig()
     EC2_CONFIG: Ec2Config = Ec2Config()
     ALARM_CONFIG: AlarmConfig = AlarmConfig()
 
@@ -167,6 +194,7 @@ class Config(_Section):
             *self._option_faults(),
             *self._api_faults(),
             *self._machine_faults(),
+            *self._delivery_faults(),
         ]
         if faults:
             raise ValueError("\n".join(faults))
@@ -226,6 +254,20 @@ class Config(_Section):
                 faults.append(f"PIPELINE_API_CONFIG.edc_cidr: {api.edc_cidr!r} is no IPv4 network such as 10.20.0.0/16")
         if (api.edc_secret_arn or api.upload_bucket or api.edc_cidr) and not api.enabled:
             faults.append("PIPELINE_API_CONFIG: set enabled = true, or nothing else of it")
+        return faults
+
+    def _delivery_faults(self) -> list[str]:
+        faults, delivery, sftp = [], self.DELIVERY_CONFIG, self.SFTP_CONFIG
+        if bool(delivery.repository) != bool(delivery.connection_arn):
+            faults.append("DELIVERY_CONFIG: set repository and connection_arn both, or neither")
+        if delivery.repository and not delivery.repository.startswith("https://"):
+            faults.append("DELIVERY_CONFIG.repository: an https address")
+        if sftp.labs and not sftp.bucket:
+            faults.append("SFTP_CONFIG.bucket: the bucket that the labs fetch from")
+        names = [lab.name for lab in sftp.labs]
+        faults += [
+            f"SFTP_CONFIG: the lab {name} stands twice" for name in sorted({n for n in names if names.count(n) > 1})
+        ]
         return faults
 
     def _option_faults(self) -> list[str]:

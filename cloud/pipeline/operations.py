@@ -4,6 +4,7 @@ import argparse
 import getpass
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -14,7 +15,7 @@ from cloud.console import printable
 from cloud.errors import SetupFault
 from cloud.pipeline.asked import asked_account, plainly, say
 from cloud.pipeline.functions.invoke_step_function import start_all
-from cloud.pipeline.machine.costs import histories, steps_of
+from cloud.pipeline.machine.costs import Step, histories, run_seconds, services_of, steps_of
 from cloud.pipeline.machine.definition import Function
 from cloud.pipeline.machine.follow import Progress, follow
 from cloud.pipeline.machine.redrive import redrive
@@ -23,12 +24,13 @@ from cloud.pipeline.machine.trigger import manual_event as event_of
 from cloud.pipeline.machine.unquarantine import find_in_quarantine, unquarantine
 from cloud.pipeline.notices.error_log import ErrorLogs
 from cloud.pipeline.notices.window import Window, read_window
-from cloud.pipeline.setup.account import Account, open_account
+from cloud.pipeline.setup.account import Account, open_account, open_replica
 from cloud.pipeline.setup.apply import MadeBy, find_stack, made_by
 from cloud.pipeline.setup.config import STACKS
 from cloud.pipeline.setup.config_file import load_config_file
 from cloud.pipeline.setup.course import set_up
 from cloud.pipeline.setup.network import place_in_vpc
+from cloud.pipeline.setup.releases import Releases
 from cloud.pipeline.setup.written import write_templates
 
 
@@ -37,8 +39,13 @@ def set_up_pipeline(arguments: argparse.Namespace) -> int:
     account = open_account(arguments.file)
     with plainly():
         asset = None if arguments.without_stacks else arguments.zip
-        container = arguments.container if arguments.container and arguments.container.exists() else None
-        set_up(account.config, asset, account.client, account.region, say, container=container)
+        container = arguments.container if arguments.container.exists() else None
+        if container is None:
+            say(f"container's sources {arguments.container}: not there: skipped (deploy/pipeline/sources.py)")
+        set_up(
+            account.config, asset, account.client, account.region, say,
+            container=container, replica=open_replica(account.config), note=arguments.note,
+        )  # fmt: skip
     return 0
 
 
@@ -71,6 +78,38 @@ def print_stacks(arguments: argparse.Namespace) -> int:
             f"{', '.join(kept)}: made by dicom-cloud pipeline setup, not by the CDK app",
             hint="go on with setup, and take the config out of deploy/; or delete these stacks, then make deploy",
         )
+    return 0
+
+
+def print_releases(arguments: argparse.Namespace) -> int:
+    """Print every release, and which one the next run has (P168)."""
+    account = asked_account(arguments)
+    with plainly():
+        releases = Releases(account.client("stepfunctions"), account.machine)
+        now = releases.in_force()
+        for release in releases.all():
+            mark = "  in force" if now and now.number == release.number else ""
+            say(f"{release.number:>4}  {release.at:%Y-%m-%d %H:%M} UTC  {printable(release.note or '-')}{mark}")
+    if now is None:
+        say("what is deployed was not published yet: dicom-cloud pipeline release")
+    return 0
+
+
+def put_release(arguments: argparse.Namespace) -> int:
+    """Publish what is deployed, or have the next run use another release (P168)."""
+    account = asked_account(arguments)
+    with plainly():
+        releases = Releases(account.client("stepfunctions"), account.machine)
+        if arguments.if_deployed and not releases.has_machine():
+            say(f"{account.config.pipeline_name} is not deployed: skipped")
+            return 0
+        if arguments.number is None:
+            release, is_new = releases.publish(arguments.note)
+            say(f"release {release.number}: {'published' if is_new else 'is in force: skipped'}")
+            return 0
+        releases.publish()  # or there would be no way forward again
+        release = releases.put_in_force(arguments.number, account.client("lambda"))
+    say(f"release {release.number} is in force: runs under way end with theirs, the next one has it")
     return 0
 
 
@@ -127,28 +166,42 @@ def print_errors(arguments: argparse.Namespace) -> int:
     for e in met:
         say(f"{e.at:%Y-%m-%d %H:%M:%S}  {e.error_code}  file {e.file_id or '-'}  run {printable(e.run)}")
         say(f"    {printable(e.error)}" + (f"\n    {printable(e.hint)}" if e.hint else ""))
+    for code, count in sorted(Counter(e.error_code for e in met).items()):
+        say(f"{code}  {count} times")
     say(f"{len(met)} errors from {window.since:%Y-%m-%d %H:%M} to {window.until:%Y-%m-%d %H:%M} UTC")
     return 0
 
 
 def print_costs(arguments: argparse.Namespace) -> int:
-    """Print what the runs of a window took and cost, a line a step (P156)."""
-    account = asked_account(arguments)
-    window, config = _window(arguments), account.config
-    with plainly():
-        found = list(histories(account.client("stepfunctions"), account.machine, window))
-    steps = steps_of(found, vcpus=config.BATCH_VCPUS, memory_gb=config.BATCH_MEMORY_MB / 1024)
-    say(f"study {config.TAG_STUDY}, pipeline {config.pipeline_name}: {len(found)} runs that have ended")
-    say(f"{'STEP':<24}  {'SERVICE':<14}  {'TIMES':>7}  {'SECONDS':>10}  {'EACH':>8}  {'US$':>10}")
-    for step in steps:
-        each = f"{step.seconds / step.times:.1f}" if step.seconds else "-"
-        say(
-            f"{step.name:<24}  {step.service:<14}  {step.times:>7}  {step.seconds:>10.1f}  {each:>8}"
-            f"  {step.dollars:>10.6f}"
-        )
-    say(f"{'total':<24}  {'':<14}  {'':>7}  {'':>10}  {'':>8}  {sum(step.dollars for step in steps):>10.6f}")
+    """Print what the runs of a window took and cost: by study, service and step (P156)."""
+    accounts = [open_account(path) for path in arguments.files] or [asked_account(arguments)]
+    window = _window(arguments)
+    studies: dict[str, list[Step]] = {}
+    for account in accounts:
+        config = account.config
+        with plainly():
+            found = list(histories(account.client("stepfunctions"), account.machine, window))
+        steps = steps_of(found, vcpus=config.BATCH_VCPUS, memory_gb=config.BATCH_MEMORY_MB / 1024)
+        studies.setdefault(config.TAG_STUDY, []).extend(steps)
+        took = run_seconds(found)
+        each = f", {sum(took) / len(took):.1f} s each, {max(took):.1f} s the longest" if took else ""
+        say(f"study {config.TAG_STUDY}, pipeline {config.pipeline_name}: {len(found)} runs that have ended{each}")
+        say(f"{'STEP':<24}  {'SERVICE':<14}  {'TIMES':>7}  {'SECONDS':>10}  {'EACH':>8}  {'US$':>10}")
+        for step in steps:
+            say(_cost_line(step.name, step))
+        say("")
+    say(f"{'STUDY':<24}  {'SERVICE':<14}  {'TIMES':>7}  {'SECONDS':>10}  {'EACH':>8}  {'US$':>10}")
+    for study, steps in studies.items():
+        for service in services_of(steps):
+            say(_cost_line(study, service))
+        say(f"{study:<24}  {'total':<14}  {'':>7}  {'':>10}  {'':>8}  {sum(step.dollars for step in steps):>10.6f}")
     say("times are measured; costs are worked out from list prices of us-east-1, without storage and transfer")
     return 0
+
+
+def _cost_line(name: str, step: Step) -> str:
+    each = f"{step.seconds / step.times:.1f}" if step.seconds else "-"
+    return f"{name:<24}  {step.service:<14}  {step.times:>7}  {step.seconds:>10.1f}  {each:>8}  {step.dollars:>10.6f}"
 
 
 def send_digest(arguments: argparse.Namespace) -> int:

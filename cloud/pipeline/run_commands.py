@@ -12,6 +12,10 @@ deploy/function_asset.py.
 REDRIVE = """The same run goes on: its record, its job and its copy are found again, nothing is made twice. One that
 ended well is refused; to process a file once more (a new record and file), start it with `run`.
 """
+RELEASE = """A release is the state machine with the versions of the functions that it calls. Runs under way end with
+the release that they began with; `releases` lists them. Without a number what is deployed becomes a release (setup and
+`make deploy` do so). What starts runs and sends the digest is always the newest.
+"""
 
 
 def add_run_commands(add: Add) -> None:
@@ -31,6 +35,7 @@ def add_run_commands(add: Add) -> None:
         default=Path("build/container.zip"),
         help="what the job's image is built from, kept where it is there (default: build/container.zip)",
     )
+    setup.add_argument("--note", default="", help="what the release is, as `git describe` says it")
     setup.add_argument(
         "--without-stacks", action="store_true", help="buckets, secrets, sender only: `make deploy` has the stacks"
     )
@@ -50,6 +55,7 @@ def add_run_commands(add: Add) -> None:
     )
     stacks.add_argument("file", type=Path, metavar="CONFIG", help="NAME = value, a line each")
     stacks.add_argument("--for-app", action="store_true", help="fail if setup keeps any (make deploy asks so)")
+    _add_release_commands(add)
     run = add(
         "run",
         _later("run"),
@@ -81,10 +87,14 @@ def add_run_commands(add: Add) -> None:
     out.add_argument("--by", default=None, help="who decided it (default: the user of this machine)")
     for name, command, words in (
         ("errors", "print_errors", "print the errors of a time, from the error logs"),
-        ("costs", "print_costs", "print what the runs of a time took and cost, step by step"),
+        ("costs", "print_costs", "print what the runs of a time took and cost, by study, service and step"),
     ):
         report = add(name, _later(command), words, example=f"dicom-cloud pipeline {name} --last '7 days'")
         of_pipeline(report)
+        if name == "costs":
+            report.add_argument(
+                "files", type=Path, nargs="*", metavar="CONFIG", help="several pipelines, summed by their studies"
+            )
         report.add_argument("--last", default="daily", metavar="TIME", help="daily, weekly, '24 hours', '7 days'")
         report.add_argument("--since", help="in place of --last: from this time on (ISO 8601)")
         report.add_argument("--until", help="up to this time (default: now)")
@@ -111,6 +121,27 @@ def add_run_commands(add: Add) -> None:
         "--aws", default=str(root / ".venv-ministack/bin/python"), metavar="PYTHON", help="with ministack"
     )
     demo.add_argument("--data", type=Path, default=root / "dcmdata", help="folder with the sample scans")
+
+
+def _add_release_commands(add: Add) -> None:
+    releases = add(
+        "releases",
+        _later("print_releases"),
+        "list the releases of the pipeline: number, time, code, which one is in force",
+        example="dicom-cloud pipeline releases",
+    )
+    of_pipeline(releases)
+    release = add(
+        "release",
+        _later("put_release"),
+        "go back (or forward) to a release, from the next run on",
+        more=RELEASE,
+        example="dicom-cloud pipeline release 3",
+    )
+    of_pipeline(release)
+    release.add_argument("number", type=int, nargs="?", metavar="N", help="as `releases` shows it")
+    release.add_argument("--if-deployed", action="store_true", help="nothing to do where no machine is (make deploy)")
+    release.add_argument("--note", default="", help="what the new release is, as `git describe` says it")
 
 
 def of_pipeline(parser: argparse.ArgumentParser) -> None:

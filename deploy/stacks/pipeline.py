@@ -1,7 +1,7 @@
 """The stacks of an image pipeline (P147): the templates that ``dicom-cloud pipeline setup`` applies, in the CDK app.
 
 There is one definition of them, in ``cloud/pipeline/setup``; ``dicom-cloud pipeline templates`` writes it into files.
-What the app adds: the functions' code as an asset, a version of each function for each code (P168), tags, and cdk-nag.
+What the app adds: the functions' code as an asset, its digest in the names of their versions (P168), tags, and cdk-nag.
 """
 
 import json
@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from aws_cdk import App, CfnDeletionPolicy, Stack, Tags
+from aws_cdk import App, Stack, Tags
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3_assets as s3_assets
 from aws_cdk import cloudformation_include as include
@@ -40,6 +40,10 @@ STARS = (
     (re.compile(r":log-group:/aws/[^*]+:\*$"), "log streams of its own log have no names before they are opened"),
     (re.compile(r":ses:[^*]+:identity/\*$"), "the statement's condition names the only address that it may send from"),
     (re.compile(r":batch:[^*]+:job-(queue|definition)/[^*]+\*$"), "each revision of the pipeline's own has a number"),
+    (
+        re.compile(r":lambda:[^*]+:function:[^:*]+:\*$"),
+        "versions of its own functions are numbered as they are published",
+    ),
     (re.compile(r":states:[^*]+:execution:[^*]+:\*$"), "executions of its own machine are named as they start"),
 )
 #: Actions that know no resource; AWS's reference of each service says so.
@@ -88,6 +92,8 @@ class PipelineStack(BaseStack):
             Tags.of(self).add(name, value)
         if noun == "functions":
             self._give_code(assets)
+        if noun == "machine":
+            self._name_versions(assets)
         accept(self.included, ACCEPTED[noun] | stars_that_stand(json.loads(template.read_text(encoding="utf-8"))))
 
     def _give_code(self, assets: Assets) -> None:
@@ -97,11 +103,12 @@ class PipelineStack(BaseStack):
                 child.code = lambda_.CfnFunction.CodeProperty(
                     s3_bucket=asset.s3_bucket_name, s3_key=asset.s3_object_key
                 )
-                version = lambda_.CfnVersion(
-                    self, f"{child.node.id}V{assets.digest(ZIP)}", function_name=child.ref, description="code of a zip"
-                )
-                version.cfn_options.deletion_policy = CfnDeletionPolicy.RETAIN
-                version.cfn_options.update_replace_policy = CfnDeletionPolicy.RETAIN
+
+    def _name_versions(self, assets: Assets) -> None:
+        """Another code is another version: the templates were written before the code was known."""
+        for child in self.included.node.children:
+            if isinstance(child, lambda_.CfnVersion):
+                child.override_logical_id(f"{child.node.id}C{assets.digest(ZIP)}")
 
 
 def stars_that_stand(template: dict[str, Any]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from cloud.pipeline.codes import Code, ErrorMessage
 from cloud.pipeline.functions.door import Transient
 from cloud.pipeline.functions.query_read_replica import EdcRecordNotFound
-from cloud.pipeline.machine.costs import steps_of
+from cloud.pipeline.machine.costs import run_seconds, services_of, steps_of
 from cloud.pipeline.machine.definition import NOT_THERE_YET, TASKS, TRANSIENT, Function, MachineTimes, State, definition
 from cloud.pipeline.machine.failure import met_error
 from cloud.pipeline.machine.naming import LONGEST, other_name, run_name
@@ -230,3 +230,8 @@ def test_P156_times_are_summed_and_priced_by_step():
     assert found["job"].seconds == 40.0
     assert found["job"].dollars == pytest.approx(40 * (0.04048 + 2 * 0.004445) / 3600)
     assert found["transitions"].times == 4
+    lambda_, batch, machine = services_of(found.values())  # the same sums by service, and how long runs took
+    assert (lambda_.service, lambda_.times, lambda_.seconds) == ("Lambda", 4, 10.0)
+    assert (batch.service, batch.times, machine.times) == ("Batch", 2, 4)
+    assert sum(s.dollars for s in (lambda_, batch, machine)) == pytest.approx(sum(s.dollars for s in found.values()))
+    assert run_seconds([events, events[:2]]) == [24.0, 4.0]

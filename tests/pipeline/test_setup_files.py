@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from cloud.errors import ConfigError
-from cloud.pipeline.machine.definition import Function
+from cloud.pipeline.machine.definition import TASKS, Function
 from cloud.pipeline.setup.batch_stack import COMMAND, batch_template
 from cloud.pipeline.setup.config_file import load_config_file
 from cloud.pipeline.setup.roles import roles_template
 from cloud.pipeline.setup.settings import MODELS, settings_of
-from cloud.pipeline.setup.stacks import functions_template, trigger_template
+from cloud.pipeline.setup.stacks import functions_template, machine_template, trigger_template
 
 ACCOUNT = "123456789012"
 TEXT = """
@@ -154,3 +154,51 @@ def test_P004_P128_uploads_and_schedules_start_functions(config):
     assert pattern["bucket"]["name"] == [f"atri-edc-trc-production-{ACCOUNT}"]
     assert pattern["object"]["key"] == [{"prefix": "subjecteventcrffile/"}]
     assert {"Daily", "Weekly", "Broken"} <= set(made)
+
+
+def versions(config, zip_key="lambda/a.zip"):
+    """The versions that a machine's template publishes: function -> logical id."""
+    made = machine_template(config, ACCOUNT, zip_key)["Resources"]
+    found = {
+        row["Properties"]["FunctionName"]: name for name, row in made.items() if row["Type"] == "AWS::Lambda::Version"
+    }
+    said = made["StateMachine"]["Properties"]["DefinitionString"]["Fn::Sub"]
+    called = {state["Resource"] for state in json.loads(said)["States"].values() if state["Type"] == "Task"}
+    assert called == {f"${{{name}}}" for name in found.values()}
+    assert all(made[name]["DeletionPolicy"] == "RetainExceptOnCreate" for name in found.values())
+    return found
+
+
+def test_P168_the_machine_calls_versions_and_what_changes_is_another_version(config):
+    """A version for each function that a task runs; the same config gives the same ones, another zip gives others; a
+    setting gives others of those functions that are told it, and of no others: Lambda refuses what is no change.
+    """
+    first = versions(config)
+    assert set(first) == {config.function(function) for function in TASKS.values()}
+    assert versions(config.model_copy(update={"WAIT_SECONDS": 7})) == first
+    assert versions(config.model_copy(update={"ARTIFACT_BUCKET": "another"})) == first
+    assert set(versions(config, "lambda/b.zip").values()).isdisjoint(first.values())
+    told = versions(config.model_copy(update={"EMAIL_SENDER": "other@example.org"}))
+    changed = {name for name in first if told[name] != first[name]}
+    assert changed == {config.function(Function.ERROR), config.function(Function.COMPLETION)}
+
+
+def test_P140_P154_P168_the_replicas_role_reads_here_and_writes_there(config):
+    """With AWS_PROFILE_DR one role more, which S3 alone may take: versions of this bucket, replicas in that one."""
+    assert "Replica" not in roles_template(config, ACCOUNT)["Resources"]
+    made = roles_template(config.model_copy(update={"AWS_PROFILE_DR": "dr"}), ACCOUNT)["Resources"]["Replica"]
+    (trust,) = made["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Principal"] == {"Service": "s3.amazonaws.com"}
+    target = f"atri-edc-trc-production-img-{ACCOUNT}"
+    for statement in made["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]:
+        (where,) = statement["Resource"]
+        writes = any(a.startswith("s3:Replicate") for a in statement["Action"])
+        assert (f":::atri-edc-trc-production-img-dr-{ACCOUNT}/" in where["Fn::Sub"]) == writes
+        assert f":::{target}" in where["Fn::Sub"] or writes
+
+
+@pytest.mark.door("file")
+def test_P140_a_replica_wants_a_key_where_the_pipeline_has_one(tmp_path):
+    """S3 copies nothing that KMS encrypts without a key of the other side."""
+    with pytest.raises(ConfigError, match="set KMS_KEY_ARN and KMS_KEY_ARN_DR"):
+        load_config_file(_file(tmp_path, f"{TEXT}\nAWS_PROFILE_DR=dr\nKMS_KEY_ARN=arn:aws:kms:eu-west-1:1:key/a\n"))

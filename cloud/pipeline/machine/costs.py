@@ -1,4 +1,4 @@
-"""What runs took and cost (P156), a line for each step, from the histories that Step Functions keeps for 90 days.
+"""What runs took and cost (P156), by study, service and step, from the histories that Step Functions keeps for 90 days.
 
 The prices are those of one region on one day. Times are measured, costs are worked out from them.
 """
@@ -66,6 +66,26 @@ def steps_of(histories: Iterable[list[dict[str, Any]]], *, vcpus: float, memory_
     dollars = transitions * PRICES["state_transition"]
     found.append(Step(name="transitions", service="Step Functions", times=transitions, seconds=0.0, dollars=dollars))
     return found
+
+
+def services_of(steps: Iterable[Step]) -> list[Step]:
+    """Return the sums of each service, named by it, in the order in which they come."""
+    found: dict[str, Step] = {}
+    for step in steps:
+        so_far = found.get(step.service)
+        found[step.service] = Step(
+            name=step.service,
+            service=step.service,
+            times=step.times + (so_far.times if so_far else 0),
+            seconds=step.seconds + (so_far.seconds if so_far else 0.0),
+            dollars=step.dollars + (so_far.dollars if so_far else 0.0),
+        )
+    return list(found.values())
+
+
+def run_seconds(histories: Iterable[list[dict[str, Any]]]) -> list[float]:
+    """Return how long each run took, from its start to its end."""
+    return [(events[-1]["timestamp"] - events[0]["timestamp"]).total_seconds() for events in histories if events]
 
 
 def histories(client: Any, machine: str, window: Window) -> Iterable[list[dict[str, Any]]]:

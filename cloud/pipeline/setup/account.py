@@ -58,11 +58,20 @@ class Account:
 def open_account(path: Path) -> Account:
     """Return the pipeline of a config file with its account; raises ConfigError."""
     config = load_config_file(path)
+    region = _LOCAL_REGION if config.AWS_ENDPOINT_URL else None
+    return Account(config, _session("AWS_PROFILE", config.AWS_PROFILE, region))
+
+
+def open_replica(config: PipelineConfig) -> Account | None:
+    """Return the account of the replica (P168), None if AWS_PROFILE_DR names none; raises SetupFault."""
+    if not config.AWS_PROFILE_DR:
+        return None
+    return Account(config, _session("AWS_PROFILE_DR", config.AWS_PROFILE_DR, None))
+
+
+def _session(name: str, profile: str, region: str | None) -> Any:
     try:
-        session = boto3.session.Session(
-            profile_name=config.AWS_PROFILE or None, region_name=_LOCAL_REGION if config.AWS_ENDPOINT_URL else None
-        )
+        return boto3.session.Session(profile_name=profile or None, region_name=region)
     except BotoCoreError as e:
         said, hint = unreached(e)
-        raise SetupFault(f"AWS_PROFILE {config.AWS_PROFILE} cannot be used: {said}", hint=hint) from e
-    return Account(config, session)
+        raise SetupFault(f"{name} {profile} cannot be used: {said}", hint=hint) from e

@@ -1,4 +1,4 @@
-"""The pipeline's buckets: made where they are missing, and never loosened (P006, P008, P013, P121, P155, P169)."""
+"""The pipeline's buckets: made where missing, and never loosened (P006, P008, P013, P121, P155, P168, P169)."""
 
 import json
 from collections.abc import Mapping
@@ -115,6 +115,42 @@ class Buckets:
         self._client.put_bucket_logging(Bucket=name, BucketLoggingStatus=where)
         return True
 
+    def let_replicate(self, name: str, role: str) -> bool:
+        """Let a role, of another account too, write replicas into the bucket (P168); returns whether that changed."""
+        statement = {
+            "Sid": "Replica",
+            "Effect": "Allow",
+            "Principal": {"AWS": role},
+            "Action": [
+                "s3:ReplicateObject",
+                "s3:ReplicateDelete",
+                "s3:ReplicateTags",
+                "s3:ObjectOwnerOverrideToBucketOwner",
+            ],
+            "Resource": f"arn:aws:s3:::{name}/*",
+        }
+        policy = self._policy(name)
+        if statement in policy["Statement"]:
+            return False
+        policy["Statement"] = [*(s for s in policy["Statement"] if s.get("Sid") != statement["Sid"]), statement]
+        self._client.put_bucket_policy(Bucket=name, Policy=json.dumps(policy))
+        return True
+
+    def replicate(self, name: str, wanted: Mapping[str, Any]) -> bool:
+        """Have S3 replicate the bucket (P168); returns whether that changed. Rules of others are not taken over."""
+        verb, none = "get_bucket_replication", "ReplicationConfigurationNotFoundError"
+        now = self._found(verb, name, none).get("ReplicationConfiguration", {})
+        ours = {rule["ID"] for rule in wanted["Rules"]}
+        if others := [rule.get("ID", "?") for rule in now.get("Rules", []) if rule.get("ID") not in ours]:
+            raise SetupFault(
+                f"bucket {name} is replicated by rules of others: {', '.join(others)}",
+                hint="take them out, or leave AWS_PROFILE_DR empty: S3 has one role for all rules of a bucket",
+            )
+        if _told(now) == _told(wanted):
+            return False
+        self._client.put_bucket_replication(Bucket=name, ReplicationConfiguration=dict(wanted))
+        return True
+
     def _create(self, name: str) -> bool:
         try:
             self._client.head_bucket(Bucket=name)
@@ -189,6 +225,12 @@ class Buckets:
             if code_of(e) != none:
                 raise
             return {}
+
+
+def _told(replication: Mapping[str, Any]) -> Any:
+    """What matters of a replication; how an empty filter is written is S3's own."""
+    rules = [{k: v for k, v in rule.items() if k != "Filter"} for rule in replication.get("Rules", [])]
+    return replication.get("Role"), rules
 
 
 def access_prefix(bucket: str) -> str:

@@ -129,6 +129,8 @@ class PipelineConfig(BaseModel):
     PYTHON: str = "3.11"
     ARCHITECTURE: str = Field("x86_64", pattern="^(x86_64|arm64)$")
     KMS_KEY_ARN: str = ""
+    KMS_KEY_ARN_DR: str = ""
+    REPLICA_BUCKET_PREFIX: str = ""
 
     @model_validator(mode="after")
     def _between(self) -> Self:
@@ -137,9 +139,7 @@ class PipelineConfig(BaseModel):
             for name, value in self._names()
             if len(value) > _LONGEST_NAME
         ]
-        for which in ("source", "destination", "workspace", "access"):
-            if len(self.bucket(which, "0" * 12)) > _LONGEST_BUCKET:
-                faults += [f"the {which} bucket's name is longer than {_LONGEST_BUCKET}: shorten its prefix"]
+        faults += self._bucket_faults()
         faults += [
             f"UPLOAD_ORIGINS: {origin} is no origin: scheme and host (https://edc.example.org), no path and no *"
             for origin in self.UPLOAD_ORIGINS
@@ -160,6 +160,17 @@ class PipelineConfig(BaseModel):
         if faults:
             raise ValueError("\n".join(faults))
         return self
+
+    def _bucket_faults(self) -> list[str]:
+        buckets = ["source", "destination", "workspace", "access", *(["replica"] if self.AWS_PROFILE_DR else [])]
+        faults = [
+            f"the {which} bucket's name is longer than {_LONGEST_BUCKET}: shorten its prefix"
+            for which in buckets
+            if len(self.bucket(which, "0" * 12)) > _LONGEST_BUCKET
+        ]
+        if self.AWS_PROFILE_DR and bool(self.KMS_KEY_ARN) != bool(self.KMS_KEY_ARN_DR):
+            faults.append("with AWS_PROFILE_DR set KMS_KEY_ARN and KMS_KEY_ARN_DR (a key there) both, or neither")
+        return faults
 
     def _names(self) -> list[tuple[str, str]]:
         functions = [(_FUNCTION_KEYS.get(f, f"function {f}"), self.function(f)) for f in Function]
@@ -214,17 +225,27 @@ class PipelineConfig(BaseModel):
         """The role of a person who takes files out of quarantine (P014)."""
         return f"{self.ROLE_PREFIX or self.pipeline_name}-unquarantine-role"
 
+    @property
+    def replica_role(self) -> str:
+        """The role with which S3 fills the replica (P168)."""
+        return f"{self.ROLE_PREFIX or self.pipeline_name}-replica-role"
+
     def stack(self, noun: str) -> str:
         """Return a stack's name (P147)."""
         return str(getattr(self, STACKS[noun]) or f"{self.pipeline_name}-{noun}")
 
     def bucket(self, which: str, account: str) -> str:
-        """Return a bucket's name: prefix and account id (P006, P008, P013); of ``access``, its access log's (P170)."""
+        """Return a bucket's name: prefix and account id (P006, P008, P013); of ``access``, its access log's (P170).
+
+        The ``replica`` has the pipeline's account in its name, wherever it is.
+        """
+        target = self.DESTINATION_BUCKET_PREFIX or f"{self.EDC_EB_ENV}-img-{self.img_type}"
         prefixes = {
             "source": self.SOURCE_BUCKET_PREFIX or self.EDC_EB_ENV,
-            "destination": self.DESTINATION_BUCKET_PREFIX or f"{self.EDC_EB_ENV}-img-{self.img_type}",
+            "destination": target,
             "workspace": self.WORKSPACE_BUCKET_PREFIX or f"{self.EDC_EB_ENV}-img-{self.img_type}-ws",
-            "access": f"{self.DESTINATION_BUCKET_PREFIX or f'{self.EDC_EB_ENV}-img-{self.img_type}'}-access",
+            "access": f"{target}-access",
+            "replica": self.REPLICA_BUCKET_PREFIX or f"{target}-dr",
         }
         if which == "access" and self.ACCESS_LOG_BUCKET:
             return self.ACCESS_LOG_BUCKET

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -15,9 +15,22 @@ from cloud.pipeline.setup.buckets import Buckets
 from cloud.pipeline.setup.config import PipelineConfig
 from cloud.pipeline.setup.machines import ensure_repository, tell_of_keys
 from cloud.pipeline.setup.network import place_in_vpc
+from cloud.pipeline.setup.releases import Releases
+from cloud.pipeline.setup.replica import ReplicaPlace, ensure_replica
 from cloud.pipeline.setup.written import stack_templates
 
 Client = Callable[[str], Any]
+
+
+class Session(Protocol):
+    """Clients of one account and region."""
+
+    @property
+    def region(self) -> str:
+        """Its region."""
+
+    def client(self, service: str) -> Any:
+        """Return boto3's client of ``service``."""
 
 
 def set_up(
@@ -28,11 +41,13 @@ def set_up(
     say: Callable[[str], None],
     *,
     container: Path | None = None,
+    replica: Session | None = None,
+    note: str = "",
 ) -> None:
     """Bring the account to what the config describes; raises SetupFault. Cut off, it is run again.
 
     Without ``asset`` only what the stacks want to find: the CDK app deploys the same templates itself.
-    ``container``: what the job's image is built from.
+    ``container``: what the job's image is built from. ``replica``: where AWS_PROFILE_DR leads; ``note``: the release's.
     """
     config, script = with_script(config)
     try:
@@ -51,8 +66,18 @@ def set_up(
         else:
             zip_key = put_zip(config, asset, client("s3"), say)
             _stacks(config, stack_templates(config, account, zip_key), client, say)
+            machine = f"arn:aws:states:{region}:{account}:stateMachine:{config.pipeline_name}"
+            release, is_new = Releases(client("stepfunctions"), machine).publish(note or zip_key.rpartition("/")[2])
+            say(f"release {release.number}: {'published' if is_new else 'is in force: skipped'}")
         _secrets(config, client, say)
         _sender(config, client, say)
+        if replica is not None:
+            place = ReplicaPlace(
+                s3=replica.client("s3"),
+                account=str(replica.client("sts").get_caller_identity()["Account"]),
+                region=replica.region,
+            )
+            ensure_replica(config, client("s3"), place, account=account, say=say)
     except ClientError as e:
         error = e.response.get("Error", {})
         raise SetupFault(

@@ -26,7 +26,8 @@ def roles_template(config: PipelineConfig, account: str) -> dict[str, Any]:
         config.STEP_FUNCTION_ROLE or f"{config.pipeline_name}-machine-role",
         "states.amazonaws.com",
         [
-            allow("lambda:InvokeFunction", [_function(config, f) for f in dict.fromkeys(TASKS.values())]),
+            # Versions of its functions, and no function without one (P168).
+            allow("lambda:InvokeFunction", [_versions(config, f) for f in dict.fromkeys(TASKS.values())]),
             # Step Functions asks for these on everything (log delivery has no resources of its own).
             allow(
                 [
@@ -43,8 +44,32 @@ def roles_template(config: PipelineConfig, account: str) -> dict[str, Any]:
         "scheduler.amazonaws.com",
         [allow("lambda:InvokeFunction", [_function(config, Function.DIGEST)])],
     )
+    if config.AWS_PROFILE_DR:
+        resources["Replica"] = role(config.replica_role, "s3.amazonaws.com", _replica_rights(config, account))
     resources["Unquarantine"] = _unquarantine_role(config, account)
     return template(f"Roles of the image pipeline {config.pipeline_name}", resources)
+
+
+def _replica_rights(config: PipelineConfig, account: str) -> list[Statement]:
+    """What S3 does in the role's name (P168): read versions here, write replicas there."""
+    source, replica = config.bucket("destination", account), config.bucket("replica", account)
+    rights = [
+        allow(["s3:GetReplicationConfiguration", "s3:ListBucket"], [_bucket(source)]),
+        allow(
+            ["s3:GetObjectVersionForReplication", "s3:GetObjectVersionAcl", "s3:GetObjectVersionTagging"],
+            [_objects(source, "*")],
+        ),
+        allow(
+            [
+                "s3:ReplicateObject", "s3:ReplicateDelete", "s3:ReplicateTags", "s3:ObjectOwnerOverrideToBucketOwner",
+            ],
+            [_objects(replica, "*")],
+        ),
+    ]  # fmt: skip
+    for key, action in ((config.KMS_KEY_ARN, "kms:Decrypt"), (config.KMS_KEY_ARN_DR, "kms:Encrypt")):
+        if key:
+            rights.append(allow(action, [key], StringLike={"kms:ViaService": "s3.*.amazonaws.com"}))
+    return rights
 
 
 def _unquarantine_role(config: PipelineConfig, account: str) -> dict[str, Any]:
@@ -133,6 +158,10 @@ def _rights(config: PipelineConfig, account: str, function: Function) -> list[St
 
 def _function(config: PipelineConfig, function: Function) -> dict[str, str]:
     return arn("lambda", f"function:{config.function(function)}")
+
+
+def _versions(config: PipelineConfig, function: Function) -> dict[str, str]:
+    return arn("lambda", f"function:{config.function(function)}:*")
 
 
 def _bucket(name: str) -> dict[str, str]:

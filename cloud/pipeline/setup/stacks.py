@@ -1,5 +1,6 @@
 """The pipeline's other stacks (P086, P146, P147, P150): functions, machine, trigger and schedules, jobs."""
 
+import hashlib
 import json
 from typing import Any
 
@@ -45,10 +46,22 @@ def functions_template(config: PipelineConfig, account: str, zip_key: str) -> di
     return template(f"Functions of the image pipeline {config.pipeline_name}", resources)
 
 
-def machine_template(config: PipelineConfig) -> dict[str, Any]:
-    """Return the state machine and its log."""
-    prefix = "arn:${AWS::Partition}:lambda:${AWS::Region}:${AWS::AccountId}:function:"
-    arns = {function: prefix + config.function(function) for function in TASKS.values()}
+def machine_template(config: PipelineConfig, account: str, zip_key: str) -> dict[str, Any]:
+    """Return the state machine, its log, and a version of each function that it calls (P168).
+
+    The definition names the versions, so a run ends with the code and settings that it began with. A version's logical
+    id tells the function's code and settings: another of either publishes another version, and the old one stays.
+    """
+    made = functions_template(config, account, zip_key)["Resources"]
+    versions: dict[Function, str] = {}
+    resources: dict[str, Any] = {}
+    for function in dict.fromkeys(TASKS.values()):
+        said = json.dumps(made[logical(function)]["Properties"] | {"Code": zip_key}, sort_keys=True)
+        versions[function] = f"{logical(function)}V{hashlib.sha256(said.encode()).hexdigest()[:16]}"
+        resources[versions[function]] = resource(
+            "AWS::Lambda::Version", keep_old=True, FunctionName=config.function(function), Description=zip_key or None
+        )
+    arns = {function: f"${{{version}}}" for function, version in versions.items()}
     times = MachineTimes(
         wait_seconds=config.WAIT_SECONDS,
         record=Retries(seconds=config.RECORD_RETRY_SECONDS, attempts=config.RECORD_RETRY_ATTEMPTS),
@@ -77,9 +90,8 @@ def machine_template(config: PipelineConfig) -> dict[str, Any]:
             "Destinations": [{"CloudWatchLogsLogGroup": {"LogGroupArn": {"Fn::GetAtt": ["Log", "Arn"]}}}],
         },
     )
-    return template(
-        f"State machine of the image pipeline {config.pipeline_name}", {"Log": log, "StateMachine": machine}
-    )
+    resources |= {"Log": log, "StateMachine": machine}
+    return template(f"State machine of the image pipeline {config.pipeline_name}", resources)
 
 
 def trigger_template(config: PipelineConfig, account: str) -> dict[str, Any]:

@@ -11,13 +11,20 @@ def template(description: str, resources: Mapping[str, Resource]) -> dict[str, A
     return {"AWSTemplateFormatVersion": "2010-09-09", "Description": description, "Resources": dict(resources)}
 
 
-def resource(kind: str, *, depends_on: Sequence[str] = (), retain: bool = False, **properties: Any) -> Resource:
-    """Return a resource; properties that are None are left out."""
+def resource(
+    kind: str, *, depends_on: Sequence[str] = (), retain: bool = False, keep_old: bool = False, **properties: Any
+) -> Resource:
+    """Return a resource; properties that are None are left out.
+
+    ``retain``: it outlives its stack. ``keep_old``: it outlives its place in the template, unless it never stood there.
+    """
     made: Resource = {"Type": kind, "Properties": {name: v for name, v in properties.items() if v is not None}}
     if depends_on:
         made["DependsOn"] = list(depends_on)
     if retain:
         made |= {"DeletionPolicy": "Retain", "UpdateReplacePolicy": "Retain"}
+    if keep_old:
+        made |= {"DeletionPolicy": "RetainExceptOnCreate", "UpdateReplacePolicy": "Retain"}
     return made
 
 
@@ -36,8 +43,8 @@ def role(name: str, service: str, rights: Sequence[dict[str, Any]]) -> Resource:
         "Action": "sts:AssumeRole",
         "Condition": {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}},
     }
-    if service == "lambda.amazonaws.com":
-        del trust["Condition"]  # Lambda sends no source account
+    if service in ("lambda.amazonaws.com", "s3.amazonaws.com"):
+        del trust["Condition"]  # Lambda sends no source account, and S3 is not known to when it replicates
     return resource(
         "AWS::IAM::Role",
         RoleName=name,

@@ -24,7 +24,7 @@ def stack_templates(config: PipelineConfig, account: str, zip_key: str) -> dict[
         "roles": roles_template(config, account),
         "batch": {} if config.JOB_FOLDER else batch_template(config, account),
         "functions": functions_template(config, account, zip_key),
-        "machine": machine_template(config),
+        "machine": machine_template(config, account, zip_key),
         "trigger": trigger_template(config, account),
     }
     return {noun: template for noun, template in made.items() if template}

@@ -72,12 +72,16 @@ def started(pipeline, version, revision, text):
 
 @contextmanager
 def told_wrongly(pipeline, function, **settings):
-    """Give a function other settings (None: leaves one out) while the block runs."""
+    """Give a function other settings (None: leaves one out) while the block runs, also where the machine calls it."""
     client, name = pipeline.client("lambda"), pipeline.config.function(function)
     before = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
     after = {key: value for key, value in {**before, **settings}.items() if value is not None}
+    states = pipeline.client("stepfunctions")
+    called = states.describe_state_machine(stateMachineArn=pipeline.machine)["definition"]
     client.update_function_configuration(FunctionName=name, Environment={"Variables": after})
+    pipeline.call_as_they_are([function])
     try:
         yield
     finally:
         client.update_function_configuration(FunctionName=name, Environment={"Variables": before})
+        states.update_state_machine(stateMachineArn=pipeline.machine, definition=called)

@@ -1,10 +1,12 @@
 """A whole pipeline on a local AWS: set up by ``set_up`` itself, with the real API, an EDC of our own, and a mailbox."""
 
 import json
+import re
 import sys
 import threading
 import time
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -137,6 +139,16 @@ TRANSIENT_RETRY_ATTEMPTS=1
     def machine(self) -> str:
         """The state machine's ARN."""
         return f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{self.config.pipeline_name}"
+
+    def call_as_they_are(self, functions: Iterable[Function]) -> None:
+        """Have the machine call these functions as they are now: each as a version of its own."""
+        lambda_, states = self.client("lambda"), self.client("stepfunctions")
+        said = states.describe_state_machine(stateMachineArn=self.machine)["definition"]
+        for function in functions:
+            name = self.config.function(function)
+            version = lambda_.publish_version(FunctionName=name)["Version"]
+            said = re.sub(rf"(:function:{name}):\d+", rf"\1:{version}", said)
+        states.update_state_machine(stateMachineArn=self.machine, definition=said)
 
     def record(self, version: str, revision: int, extension: str = ".dcm", field: str = "scan") -> str:
         """Let the EDC know of a file in one of its upload fields; its key."""

@@ -1,6 +1,7 @@
 """The pipeline's stacks in the CDK app: judged as they are written, and deployed by the cdk command."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ import boto3
 import pytest
 
 from cloud.errors import SetupFault
-from cloud.pipeline.machine.definition import Function
+from cloud.pipeline.machine.definition import TASKS, Function
 from cloud.pipeline.setup.config_file import load_config_file
 from cloud.pipeline.setup.course import set_up
 from deploy.function_asset import FUNCTIONS
@@ -21,6 +22,15 @@ from tests.pipeline.deployed.place import ACCOUNT, REGION, Pipeline
 pytestmark = [pytest.mark.full, pytest.mark.timeout(300), pytest.mark.door("command", "file")]
 
 PARAMETERS = f'LAMBDA_CONFIG = {{ python = "{sys.version_info.major}.{sys.version_info.minor}" }}\n'
+MORE = """
+DELIVERY_CONFIG = { repository = "https://github.com/example/dicom-edge", connection_arn = "%s" }
+SFTP_CONFIG = { bucket = "%s", key_arn = "%s", labs = [
+    { name = "core", folder = "AmyloidPETscan", public_keys = ["ssh-ed25519 AAAAC3Nz core"] },
+    { name = "second", folder = "MRIscan", public_keys = ["ssh-ed25519 AAAAC3Nz second"] },
+] }
+"""
+CONNECTION = "arn:aws:codeconnections:eu-west-1:123456789012:connection/00000000-0000-0000-0000-000000000000"
+TARGET = "trc-img-amypet-123456789012"
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000000"
 CONFIG = f"""
 IS_PRODUCTION=True
@@ -64,7 +74,7 @@ def templates(zips, tmp_path_factory):
     assert write(folder / "trc.config", folder / "pipelines" / "trc").returncode == 0
     out = folder / "out"
     out.mkdir()
-    done = synthesise(out, zips, PARAMETERS, folder / "pipelines")
+    done = synthesise(out, zips, PARAMETERS + MORE % (CONNECTION, TARGET, KEY), folder / "pipelines")
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
     return Templates(out)
 
@@ -76,15 +86,19 @@ def test_P141_P147_P150_P168_the_stacks_are_in_the_app(templates):
     ours = [name for name in templates.stacks if name.startswith(NAME)]
     assert {n.rpartition("-")[2] for n in ours} == {"roles", "batch", "functions", "machine", "trigger"}
     functions = templates.of(f"{NAME}-functions", "AWS::Lambda::Function")
-    versions = templates.of(f"{NAME}-functions", "AWS::Lambda::Version")
+    versions = templates.of(f"{NAME}-machine", "AWS::Lambda::Version")
     assert len(functions) == len(Function) == 10
-    assert {v["FunctionName"]["Ref"] for v in versions.values()} == set(functions)
+    assert {v["FunctionName"] for v in versions.values()} == {f"{NAME}-{f}" for f in TASKS.values()}
+    (machine,) = templates.of(f"{NAME}-machine", "AWS::StepFunctions::StateMachine").values()
+    said = json.dumps(machine["DefinitionString"])
+    assert all(f"${{{name}}}" in said for name in versions)
     for kind in ("ComputeEnvironment", "JobQueue", "JobDefinition"):
         assert templates.one(f"{NAME}-batch", f"AWS::Batch::{kind}")
     for row in functions.values():
         assert {"Key": "study", "Value": "trc"} in row["Tags"]
         assert row["VpcConfig"]["SubnetIds"]
         assert "cdk-hnb659fds-assets" in json.dumps(row["Code"])
+    ours += ["dicom-edge-delivery", "dicom-edge-sftp"]
     lint = [Path(cdk_python()).parent / "cfn-lint", "--ignore-checks", "W3005", "--"]
     done = subprocess.run(
         [*lint, *(templates.files[n] for n in ours)], capture_output=True, text=True, timeout=110, check=False
@@ -115,6 +129,65 @@ def test_P014_P145_P153_P154_the_rights_are_least(templates):
     every = json.dumps([templates.stacks[n] for n in templates.stacks if n.startswith(NAME)])
     assert "SecureString" not in every
     assert "{{resolve" not in every
+
+
+def rights(row):
+    """What a role may: action -> resources, as text."""
+    found = {}
+    for statement in statements(row):
+        asked = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+        for action in asked:
+            found.setdefault(action, []).append(json.dumps(statement.get("Resource")))
+    return found
+
+
+def test_P168_a_pushed_tag_is_built_with_the_rights_to_deploy_and_no_others(templates):
+    """A webhook on tags v…, one build at a time, by a specification whose commands are there; the role takes the
+    bootstrap's roles, publishes releases, and has no right of its own on anything that is deployed.
+    """
+    stack = "dicom-edge-delivery"
+    project = templates.one(stack, "AWS::CodeBuild::Project")
+    (filters,) = project["Triggers"]["FilterGroups"]
+    assert {"Type": "HEAD_REF", "Pattern": "^refs/tags/v"} in filters
+    assert (project["ConcurrentBuildLimit"], project["Environment"]["PrivilegedMode"]) == (1, False)
+    said = (ROOT / project["Source"]["BuildSpec"]).read_text()
+    (script,) = [line.strip(" -") for line in said.splitlines() if "deliver.sh" in line]
+    assert os.access(ROOT / script, os.X_OK)
+    policies = [row for row in templates.stacks[stack]["Resources"].values() if row["Type"] == "AWS::IAM::Policy"]
+    (found,) = [rights(row) for row in policies]
+    assert ":role/cdk-hnb659fds-*" in found.pop("sts:AssumeRole")[0]
+    assert {action.partition(":")[0] for action in found} == {
+        "logs", "codeconnections", "kms", "cloudformation", "states",
+    }  # fmt: skip
+    assert {a for a in found if a.startswith(("cloudformation", "states"))} == {
+        "cloudformation:DescribeStacks", "states:DescribeStateMachine", "states:ListStateMachineVersions",
+        "states:PublishStateMachineVersion",
+    }  # fmt: skip
+
+
+def test_P170_a_lab_sees_its_folder_by_sftp_and_each_session_is_logged(templates):
+    """A server with SFTP only and a log; each user's root is its folder, which its role may list and read, no other."""
+    stack = "dicom-edge-sftp"
+    server = templates.one(stack, "AWS::Transfer::Server")
+    assert server["Protocols"] == ["SFTP"]
+    assert server["StructuredLogDestinations"]
+    users = templates.of(stack, "AWS::Transfer::User")
+    assert len(users) == 2
+    for user in users.values():
+        (mapping,) = user["HomeDirectoryMappings"]
+        folder = {"core": "AmyloidPETscan", "second": "MRIscan"}[user["UserName"]]
+        assert mapping == {"Entry": "/", "Target": f"/{TARGET}/quarantine/{folder}"}
+        role = user["Role"]["Fn::GetAtt"][0]
+        (policy,) = [
+            row
+            for row in templates.stacks[stack]["Resources"].values()
+            if row["Type"] == "AWS::IAM::Policy" and {"Ref": role} in row["Properties"]["Roles"]
+        ]
+        found = rights(policy)
+        assert set(found) == {"s3:GetObject", "s3:ListBucket", "kms:Decrypt"}
+        assert f"{TARGET}/quarantine/{folder}/*" in found["s3:GetObject"][0]
+        assert KEY in found["kms:Decrypt"][0]
+    assert len({user["Role"]["Fn::GetAtt"][0] for user in users.values()}) == 2
 
 
 def test_P154_templates_without_a_key_are_refused(tmp_path):
@@ -170,6 +243,17 @@ class CdkPipeline(Pipeline):
         return self.said
 
 
+def release_typed(pipeline):
+    """Type `release` as the Makefile does after a deployment; what it said."""
+    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+    command = [sys.executable, "-m", "cloud", "pipeline", "release", "--pipeline", pipeline.config_file]
+    done = subprocess.run(
+        command, env={**os.environ, **keys}, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
 @pytest.fixture
 def deployed(aws, mails, zips, tmp_path):
     """The pipeline, deployed by the cdk command."""
@@ -181,8 +265,8 @@ def deployed(aws, mails, zips, tmp_path):
 
 @pytest.mark.door("command", "file", "SQL")
 def test_P080_P086_P168_the_machine_that_the_app_deployed_runs(deployed):
-    """An upload starts the deployed machine, the real functions end it: record Completed, the file in quarantine; each
-    function has a version of its code beside the newest.
+    """An upload starts the deployed machine, which calls versions of the real functions: record Completed, the file in
+    quarantine; typed as `make deploy` does, what was deployed is a release.
     """
     key = deployed.record("good", 1)
     deployed.put(key, b"copy")
@@ -191,11 +275,12 @@ def test_P080_P086_P168_the_machine_that_the_app_deployed_runs(deployed):
     assert deployed.rows("SELECT status, has_error FROM edcpipelinefile") == [("Completed", 0)]
     (copied,) = deployed.keys("destination", "quarantine/")
     assert deployed.text("destination", copied) == "copy"
-    lambda_ = deployed.client("lambda")
-    versions = {
-        f: lambda_.list_versions_by_function(FunctionName=deployed.config.function(f))["Versions"] for f in Function
-    }
-    assert all(len(found) == 2 for found in versions.values())  # $LATEST and the one of this code
+    scheduled = [e["taskScheduledEventDetails"] for e in deployed.history(run) if "taskScheduledEventDetails" in e]
+    called = {f":function:{deployed.config.function(f)}:1" for f in TASKS.values() if f is not Function.ERROR}
+    assert all(any(c in json.dumps(told) for told in scheduled) for c in called), scheduled
+    said = release_typed(deployed)
+    assert "release 1: published" in said
+    assert "release 1: is in force: skipped" in release_typed(deployed)
     with pytest.raises(SetupFault, match="is the CDK app's") as caught:  # P147: two that keep one stack would fight
         set_up(deployed.config, deployed.asset / "ingest.zip", deployed.client, REGION, print)
     assert "make deploy updates it" in caught.value.hint

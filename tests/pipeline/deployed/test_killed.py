@@ -84,6 +84,7 @@ def turnstile(aws, mails, own_code, tmp_path_factory):
         client.update_function_configuration(
             FunctionName=name, Handler="turnstile.handler", Environment={"Variables": variables}
         )
+    pipeline.call_as_they_are(TASKS.values())
     yield pipeline
     pipeline.end()
 

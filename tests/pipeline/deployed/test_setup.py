@@ -98,7 +98,7 @@ def test_P142_P145_P146_P147_every_name_is_the_studys_own(aws, mails, own_code, 
         machine = pipeline.client("stepfunctions").describe_state_machine(stateMachineArn=pipeline.machine)
         assert machine["roleArn"].endswith(f":role/{own['STEP_FUNCTION_ROLE']}")
         called = {row["Resource"].rpartition(":function:")[2] for row in _tasks(machine)}
-        assert called == {pipeline.config.function(function) for function in set(TASKS.values())}
+        assert called == {f"{pipeline.config.function(function)}:1" for function in set(TASKS.values())}  # P168
         key = pipeline.record("own", 1)
         pipeline.put(key, b"copy")
         (run,) = pipeline.run_of(key)
@@ -216,6 +216,77 @@ def test_P142_P154_a_network_that_contradicts_itself_is_refused(aws, vpc, tmp_pa
     with pytest.raises(SetupFault, match=why.format(**vpc)) as caught:
         place_in_vpc(load_config_file(file), client(aws, "ec2"), print, make=False)
     assert caught.value.hint
+
+
+REPLICA = """
+EDC_PIPELINE_CODE=amypet
+EDC_EB_ENV={name}
+EDC_HOST=https://edc.example.org
+RDS_URL=sqlite:///edc.db
+TAG_STUDY=trc
+EMAIL_SENDER=pipeline@example.org
+EMAIL_ERROR=admin@example.org
+LOG_BUCKET={name}-logs
+ARTIFACT_BUCKET={name}-artifacts
+AWS_ENDPOINT_URL={url}
+JOB_FOLDER=jobs
+JOB_COMMAND=true
+AWS_PROFILE_DR=dr
+"""
+
+
+def test_P140_P168_quarantine_is_replicated_into_another_account_and_region(aws, tmp_path):
+    """Setup makes the replica with the profile AWS_PROFILE_DR: what comes into quarantine is there too, what is deleted
+    stays there as a version, and nobody writes into it; typed again it is skipped; rules of others are not overwritten.
+    """
+    name, keys = f"r{uuid.uuid4().hex[:8]}", {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+    (tmp_path / "trc.config").write_text(REPLICA.format(name=name, url=aws))
+    (tmp_path / "aws").write_text(
+        "[profile dr]\nregion = eu-central-1\naws_access_key_id = 111111111111\naws_secret_access_key = test\n"
+    )
+    environment = {**os.environ, **keys, "AWS_CONFIG_FILE": str(tmp_path / "aws")}
+
+    def typed(status=0):
+        command = [sys.executable, "-m", "cloud", "pipeline", "setup", tmp_path / "trc.config", "--without-stacks"]
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=100, check=False, cwd=Path.cwd()
+        )
+        assert done.returncode == status, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    source, replica = (f"{name}-img-amypet{more}-000000000000" for more in ("", "-dr"))
+    said = typed()
+    assert f"replica bucket {replica} in account 111111111111, eu-central-1: made" in said
+    assert f"replica of {source}: set" in said
+    s3 = client(aws, "s3")
+    there = boto3.client(
+        "s3", region_name="eu-central-1", endpoint_url=aws, aws_access_key_id="111111111111", aws_secret_access_key="x"
+    )
+    key = "quarantine/amypetscan/a.zip"
+    s3.put_object(Bucket=source, Key=key, Body=b"scan")
+    assert s3.head_object(Bucket=source, Key=key)["ReplicationStatus"] == "FAILED"  # the local AWS has no TLS
+    policy = json.loads(there.get_bucket_policy(Bucket=replica)["Policy"])
+    (tls,) = [row for row in policy["Statement"] if row["Sid"] == "OnlyEncryptedConnections"]
+    policy["Statement"].remove(tls)
+    there.put_bucket_policy(Bucket=replica, Policy=json.dumps(policy))
+    s3.put_object(Bucket=source, Key=key, Body=b"scan")
+    assert there.get_object(Bucket=replica, Key=key)["Body"].read() == b"scan"
+    assert s3.head_object(Bucket=source, Key=key)["ReplicationStatus"] == "COMPLETED"
+    s3.delete_object(Bucket=source, Key=key)
+    listed = there.list_object_versions(Bucket=replica)
+    assert ([row["Key"] for row in listed["Versions"]], len(listed["DeleteMarkers"])) == ([key], 1)
+    rules = {row["Sid"]: row for row in json.loads(there.get_bucket_policy(Bucket=replica)["Policy"])["Statement"]}
+    assert set(rules) == {"Replica", "QuarantineIsReadOnly"}
+    assert rules["Replica"]["Principal"] == {
+        "AWS": f"arn:aws:iam::000000000000:role/{name}-img-pipe-amypet-replica-role"
+    }
+    said = typed()
+    assert f"replica of {source}: is set: skipped" in said
+    now = s3.get_bucket_replication(Bucket=source)["ReplicationConfiguration"]
+    now["Rules"] = [{**now["Rules"][0], "ID": "theirs"}]
+    s3.put_bucket_replication(Bucket=source, ReplicationConfiguration=now)
+    assert "is replicated by rules of others: theirs" in typed(status=1)
+    assert s3.get_bucket_replication(Bucket=source)["ReplicationConfiguration"]["Rules"][0]["ID"] == "theirs"
 
 
 def test_P155_the_containers_sources_are_what_the_dockerfile_copies(tmp_path):

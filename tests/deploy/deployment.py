@@ -17,7 +17,8 @@ from tests.parts import cdk_command, cdk_python
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
 STACK = "trial"
-UPLOADS = "edc-uploads"  # the EDC's bucket, which is there before
+EDC = "edc-uploads"  # what its names begin with, which are there before
+UPLOADS = f"{EDC}-{ACCOUNT}"
 TLS = {"aws:SecureTransport", "s3:TlsVersion"}
 
 
@@ -48,7 +49,7 @@ class Deployment:
 
     def __init__(self, folder: Path, assets: Path, secret: dict[str, object]) -> None:
         self.aws = LocalAws(folder / "aws")
-        self._folder, self._assets, self._secret = folder, assets, secret
+        self._folder, self._assets, self.secret = folder, assets, secret
         self.plain_http, self.taken_out = "", 0
         self._keys: dict[str, tuple[str, str]] = {}
         self._clients: dict[tuple[str, str | None], Any] = {}  # making one takes longer than what it is asked
@@ -58,7 +59,7 @@ class Deployment:
         self.aws.folder.mkdir()
         self.aws.start()
         self.client("s3").create_bucket(Bucket=UPLOADS)
-        made = self.client("secretsmanager").create_secret(Name="index", SecretString=json.dumps(self._secret))
+        made = self.client("secretsmanager").create_secret(Name="index", SecretString=json.dumps(self.secret))
         config = (
             f'CDK_APP_NAME = "{STACK}"\nREGION = "{REGION}"\n'
             'EDGE_CONFIG = [{ Name = "lab1" }, { Name = "lab2" }]\n'
@@ -98,6 +99,19 @@ class Deployment:
         self.plain_http = caught.value.response["Error"]["Code"]
         kept = self._without_tls(s3.get_bucket_policy(Bucket=bucket)["Policy"])
         s3.put_bucket_policy(Bucket=bucket, Policy=kept) if kept else s3.delete_bucket_policy(Bucket=bucket)
+
+    def let_buckets_of_take_plain_http(self, beginning: str) -> int:
+        """The same for buckets whose names begin so; how many asked for TLS."""
+        s3, asked = self.client("s3"), 0
+        for name in [row["Name"] for row in s3.list_buckets()["Buckets"] if row["Name"].startswith(beginning)]:
+            try:
+                policy = s3.get_bucket_policy(Bucket=name)["Policy"]
+            except ClientError:
+                continue
+            before, kept = self.taken_out, self._without_tls(policy)
+            asked, self.taken_out = asked + (self.taken_out > before), before
+            s3.put_bucket_policy(Bucket=name, Policy=kept) if kept else s3.delete_bucket_policy(Bucket=name)
+        return asked
 
     def _let_queues_take_plain_http(self) -> None:
         """The same for the queues, whose owner himself would be kept out otherwise."""
@@ -156,6 +170,11 @@ class Deployment:
         """One output of a stack."""
         rows = self.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]["Outputs"]
         return next(row["OutputValue"] for row in rows if row["OutputKey"] == name)
+
+    @property
+    def gateway(self) -> str:
+        """Where the local AWS has the pipeline API's gateway."""
+        return f"{self.aws.url}/_aws/execute-api/{self.output(f'{STACK}-pipeline-api', 'ApiId')}/$default"
 
     def edge_settings(self, thing: str) -> dict[str, str]:
         """The settings of a box that is this edge."""

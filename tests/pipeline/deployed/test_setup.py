@@ -16,7 +16,7 @@ from cloud.pipeline.setup.config_file import load_config_file
 from cloud.pipeline.setup.network import place_in_vpc
 from tests.pipeline.deployed.place import REGION, Pipeline
 
-pytestmark = [pytest.mark.full, pytest.mark.timeout(300), pytest.mark.door("command", "file")]
+pytestmark = [pytest.mark.full, pytest.mark.timeout(600), pytest.mark.door("command", "file")]
 
 OWN = {  # P146, P145, P147: the original's names for them -> what the study calls it
     "LAMBDA_QUERY_READ_REPLICA": "ask",

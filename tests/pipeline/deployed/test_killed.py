@@ -82,7 +82,10 @@ def turnstile(aws, mails, own_code, tmp_path_factory):
         told = {"TURNSTILE_HANDLER": now["Handler"], "TURNSTILE_STATE": str(state), "TURNSTILE_FOLDER": str(folder)}
         variables = {**now["Environment"]["Variables"], **told}
         client.update_function_configuration(
-            FunctionName=name, Handler="turnstile.handler", Environment={"Variables": variables}
+            FunctionName=name,
+            Handler="turnstile.handler",
+            Environment={"Variables": variables},
+            Timeout=600,  # longer than anything is held, on a slow machine too
         )
     pipeline.call_as_they_are(TASKS.values())
     yield pipeline

@@ -14,7 +14,7 @@ import signal
 import time
 from pathlib import Path
 
-LONGEST = 110.0
+LONGEST = 500.0
 
 
 def handler(event, context):

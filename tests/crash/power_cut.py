@@ -1,14 +1,15 @@
 """Power cuts of a receiver in a User Mode Linux guest; the receiver is ours, or another for the negative controls."""
 
+import itertools
 import random
 import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 
 from tests.crash import uml
@@ -20,7 +21,8 @@ from tests.nursery import REPOSITORY, Nursery
 
 PORT = 11112  # the guest has a network of its own
 SENDERS = 3
-UNTIL_SECONDS = 60  # how long a cut waits for what the console is to say first
+BURST = 12  # instances of each sender between two rests
+UNTIL_SECONDS = 150  # how long a cut waits for what the console is to say first
 
 
 @dataclass
@@ -66,9 +68,9 @@ class Cut:
 
 def edge_command(mount: Path, flush: str) -> str:
     """Return the shell line that runs our edge in the guest."""
-    values = settings(
-        mount, SCP_PORT=str(PORT), FLUSH=flush, LOGLEVEL="INFO", PYTHONPATH=str(REPOSITORY), PYTHONDONTWRITEBYTECODE="1"
-    )
+    # Announced scans stay for a second before they are released, or hardly a cut would meet one.
+    more = {"RETAIN_HOURS": "0.0003", "PYTHONPATH": str(REPOSITORY), "PYTHONDONTWRITEBYTECODE": "1"}
+    values = settings(mount, SCP_PORT=str(PORT), FLUSH=flush, LOGLEVEL="INFO", **more)
     environ = " ".join(f"{name}={value}" for name, value in values.items())
     return f"env {environ} {sys.executable} -m edge serve"
 
@@ -87,11 +89,12 @@ def cuts(
     seed: int,
     mount_options: str = "defaults",
     until: str = "",
+    burst: int = BURST,
 ) -> Iterator[Cut]:
     """Yield ``count`` cuts: of each boot ``per_boot``, the last of them by killing the machine.
 
     They fall right after an answer was read, which is the worst moment. With ``until``, a text of the guest's console,
-    most boots are given time to say it first, and half of the cuts fall at a random moment.
+    each boot is given time to say it first, and half of the cuts fall at a random moment.
     """
     rng = random.Random(seed)
     template = folder / "template.img"
@@ -102,17 +105,17 @@ def cuts(
         uml.copy_image(template, image)
         senders = [
             f"{sys.executable} -S {REPOSITORY}/tests/crash/sender.py --ledger console --port {PORT}"
-            f" --seed {rng.randrange(1 << 30)} --largest 32768 --burst 12 --rest 3"
+            f" --seed {rng.randrange(1 << 30)} --largest 32768 --burst {burst} --rest 3"
             for _ in range(SENDERS)
         ]
         guest = uml.Guest(folder, image, [command(uml.guest_mount(folder)), *senders], mount_options)
         try:
             guest.watch_until(lambda: guest.acked() > 0, uml.BOOT_SECONDS)  # noqa: B023  # used at once
-            if until and rng.random() < 0.7:  # some boots are cut from the first answer on, most when all stages run
+            if until:
                 with suppress(TimeoutError):  # a slow guest is cut before; the tally says whether each state was met
                     guest.watch_until(lambda: any(until in line for line in guest.console), UNTIL_SECONDS)  # noqa: B023
             for nth in range(min(per_boot, count - number)):
-                goal = guest.acked() + rng.randrange(1, 20)
+                goal = guest.acked() + rng.randrange(1, 10)
                 guest.watch_until(lambda: guest.acked() >= goal, uml.BOOT_SECONDS)  # noqa: B023
                 if until and rng.random() < 0.5:
                     guest.watch(rng.random() * 3)
@@ -129,12 +132,31 @@ def cuts(
             guest.kill()
 
 
-def cut_the_edge(folder: Path, nursery: Nursery, *, count: int, per_boot: int, seed: int, flush: str = "full") -> Tally:
-    """Cut the power of our edge, recover on each disk and judge: before the recovery, after it, and at the end."""
+def cut_the_edge(
+    folder: Path,
+    nursery: Nursery,
+    *,
+    count: int,
+    per_boot: int,
+    seed: int,
+    flush: str = "full",
+    patient: bool = True,
+    burst: int = BURST,
+) -> Tally:
+    """Cut the power of our edge, recover on each disk and judge: before the recovery, after it, and at the end.
+
+    ``patient``: not before all stages run.
+    """
     tally = Tally()
-    until = "generation.announced" if flush == "full" else ""
+    until = "generation.announced" if flush == "full" and patient else ""
     made = cuts(
-        folder, lambda mount: edge_command(mount, flush), count=count, per_boot=per_boot, seed=seed, until=until
+        folder,
+        lambda mount: edge_command(mount, flush),
+        count=count,
+        per_boot=per_boot,
+        seed=seed,
+        until=until,
+        burst=burst,
     )
     for cut in made:
         with uml.mounted(cut.image, folder) as disk:
@@ -143,26 +165,34 @@ def cut_the_edge(folder: Path, nursery: Nursery, *, count: int, per_boot: int, s
             if flush == "full":
                 verdicts = [check(evidence, cut.book, settled=False), *_recover(nursery, disk, cut)]
             else:  # a control counts what the edge's own recovery could not bring back either
-                verdicts = list(islice(_recover(nursery, disk, cut), 1))
+                verdicts = list(itertools.islice(_recover(nursery, disk, cut), 1))
             _enter(tally, cut, [f for v in verdicts for f in v.faults])
     return tally
 
 
-def cut_side_by_side(folder: Path, nursery: Nursery, *, count: int, per_boot: int, seed: int, machines: int) -> Tally:
+def cut_side_by_side(
+    folder: Path, nursery: Nursery, *, count: int, per_boot: int, seed: int, machines: int, until: AbstractSet[str]
+) -> Tally:
     """Cut the edge's power ``count`` times, on so many machines at once: one waits while another is judged.
 
-    Each has a folder and a seed of its own; ``count`` is a multiple of ``machines``.
+    Each has a folder and a seed of its own. Where a state of ``until`` was not met by then, up to twice as many cuts
+    follow: how far an edge comes in a moment depends on the machine.
     """
 
     def one(number: int) -> Tally:
         own = folder / f"machine-{number}"
         own.mkdir()
-        return cut_the_edge(own, nursery, count=count // machines, per_boot=per_boot, seed=seed + number)
+        # One boot of four is cut from the first answer on. The fewer come, the further each has got.
+        how = {"count": per_boot, "per_boot": per_boot, "seed": seed + number, "patient": number % 4 > 0, "burst": 4}
+        made = cut_the_edge(own, nursery, **how)
+        shutil.rmtree(own)
+        return made
 
-    tally = Tally()
+    tally, numbers = Tally(), itertools.count()
     with ThreadPoolExecutor(machines) as pool:
-        for part in pool.map(one, range(machines)):
-            tally.add(part)
+        while not tally.faults and (tally.cuts < count or (until - set(tally.states) and tally.cuts < 3 * count)):
+            for part in pool.map(one, itertools.islice(numbers, machines)):
+                tally.add(part)
     return tally
 
 

@@ -20,7 +20,8 @@ def uml():
 @pytest.mark.timeout(1500)
 def test_fault_05_I1_a_hundred_power_cuts_lose_nothing(tmp_path, nursery, uml):
     """A hundred power cuts of a guest with a real ext4, under load: what was acknowledged is on its disk."""
-    judge(power_cut.cut_side_by_side(tmp_path, nursery, count=100, per_boot=25, seed=SEED, machines=2), EVERY_STATE)
+    how = {"count": 100, "per_boot": 25, "machines": 2, "until": EVERY_STATE}
+    judge(power_cut.cut_side_by_side(tmp_path, nursery, seed=SEED, **how), EVERY_STATE)
 
 
 @pytest.mark.parametrize("flush", ["none", "no-directory"])

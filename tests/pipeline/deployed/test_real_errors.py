@@ -74,6 +74,7 @@ def met(aws, mails, own_code, tmp_path_factory):
         told = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
         variables = {**told, "edc_pipeline_api_url_dicom": url + SCANS}
         client.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
+        pipeline.call_as_they_are([Function.SUBMIT])
         for code, key in keys.items():
             pipeline.put(key, ERRORS[code][0])
         runs = {code: pipeline.run_of(key)[0] for code, key in keys.items()}

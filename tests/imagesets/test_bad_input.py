@@ -139,7 +139,7 @@ def test_F017_ctrl_c_in_the_middle_of_a_download(site, scans):
     """Status 130, how to go on, no half frame; going on fetches only what is missing."""
     job_id = site.imported(scans)
     site.imaging.switch(operations=[{"operation": "GetImageFrame", "times": 3, "seconds": 0},
-                                    {"operation": "GetImageFrame", "times": 100, "seconds": 1.5}])  # fmt: skip
+                                    {"operation": "GetImageFrame", "times": 100, "seconds": 6}])  # fmt: skip
     process = subprocess.Popen(
         [sys.executable, "-m", "cloud", "image-sets", "frames", *site.job(job_id)],
         cwd=site.folder, env={**site.settings, "IMAGE_SET_THREADS": "1"},

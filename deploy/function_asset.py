@@ -46,7 +46,8 @@ FUNCTIONS: dict[str, set[str]] = {
 
 #: botocore describes over 400 services, two thirds of the zip; these are all that the function speaks to.
 SERVICES = (
-    "batch", "lambda", "medical-imaging", "s3", "secretsmanager", "sesv2", "sns", "sqs", "ssm", "stepfunctions", "sts",
+    "batch", "cloudformation", "ec2", "lambda", "medical-imaging", "s3", "secretsmanager", "sesv2", "sns", "sqs", "ssm",
+    "stepfunctions", "sts",
 )  # fmt: skip
 
 #: Of an installed distribution, what is written anew by every installer or is of no use at run time.

@@ -40,12 +40,12 @@ def set_up_pipeline(arguments: argparse.Namespace) -> int:
     with plainly():
         asset = None if arguments.without_stacks else arguments.zip
         container = arguments.container if arguments.container.exists() else None
-        if container is None:
-            say(f"container's sources {arguments.container}: not there: skipped (deploy/pipeline/sources.py)")
         set_up(
             account.config, asset, account.client, account.region, say,
             container=container, replica=open_replica(account.config), note=arguments.note,
         )  # fmt: skip
+        if container is None:
+            say(f"container's sources {arguments.container}: not there: skipped (deploy/pipeline/sources.py)")
     return 0
 
 

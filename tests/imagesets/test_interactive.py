@@ -11,7 +11,7 @@ from tests.healthimaging import ROLE
 from tests.imagesets.pictures import write_picture
 from tests.imagesets.site import IDC_COUNTS, frames_in
 
-pytestmark = [pytest.mark.door("command"), pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.door("command"), pytest.mark.timeout(400)]
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def terminal():
     def start(site, **settings):
         child = pexpect.spawn(
             sys.executable, ["-m", "cloud", "image-sets"], cwd=str(site.folder), env={**site.settings, **settings},
-            dimensions=(40, 100), encoding="utf-8", timeout=60,
+            dimensions=(40, 100), encoding="utf-8", timeout=150,
         )  # fmt: skip
         running.append(child)
         return Person(child)

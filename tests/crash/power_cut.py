@@ -17,6 +17,7 @@ from tests.crash.box import Box, settings
 from tests.crash.checker import Verdict, check, check_any_part10, fingerprint, states
 from tests.crash.evidence import Evidence
 from tests.crash.ledger import Book, book
+from tests.crash.verdict import Figures
 from tests.nursery import REPOSITORY, Nursery
 
 PORT = 11112  # the guest has a network of its own
@@ -26,7 +27,7 @@ UNTIL_SECONDS = 150  # how long a cut waits for what the console is to say first
 
 
 @dataclass
-class Tally:
+class Tally(Figures):
     """What a series of cuts showed."""
 
     cuts: int = 0
@@ -45,16 +46,6 @@ class Tally:
             f"{self.cuts} power cuts, {self.acked} acknowledged, {self.refused} refused, {lost}",
             f"cuts that met each state: {hit}",
         ]
-
-    def add(self, other: "Tally") -> None:
-        """Take in the figures of another machine."""
-        self.cuts += other.cuts
-        self.acked += other.acked
-        self.refused += other.refused
-        self.cuts_with_losses += other.cuts_with_losses
-        self.losses += other.losses
-        self.faults += other.faults
-        self.states += other.states
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 from tests.crash.box import Box, start_sender
 from tests.crash.checker import check, fingerprint, states
 from tests.crash.ledger import Book, load
+from tests.crash.verdict import Figures
 from tests.nursery import Nursery
 
 SENDERS = 8
@@ -20,7 +21,7 @@ BURST = 12  # instances a sender sends in one life of the edge: a study, so that
 
 
 @dataclass
-class Tally:
+class Tally(Figures):
     """What a series of kills showed."""
 
     kills: int = 0
@@ -35,15 +36,6 @@ class Tally:
         hit = ", ".join(f"{name}: {n}" for name, n in sorted(self.states.items()))
         answers = f"{self.acked} acknowledged, {self.unanswered} unanswered, {self.refused} refused"
         return [f"{self.kills} kills, {answers}, {len(self.faults)} faults", f"kills that met each state: {hit}"]
-
-    def add(self, other: "Tally") -> None:
-        """Take in the figures of another box."""
-        self.kills += other.kills
-        self.acked += other.acked
-        self.unanswered += other.unanswered
-        self.refused += other.refused
-        self.faults += other.faults
-        self.states += other.states
 
 
 def kill_at_random(

@@ -26,6 +26,7 @@ from tests.crash.checker import check, fingerprint
 from tests.crash.evidence import Evidence
 from tests.crash.ledger import Book, LedgerFile, Sent, load
 from tests.crash.sender import Association, Gone, dataset, images
+from tests.crash.verdict import Figures
 from tests.nursery import Nursery
 
 # Calls that change no file, no name and nothing on the wire, so that a kill at one leaves what a kill at the next
@@ -64,7 +65,7 @@ class Point:
 
 
 @dataclass
-class Tally:
+class Tally(Figures):
     """What the kills showed."""
 
     points: int = 0
@@ -88,18 +89,6 @@ class Tally:
             f"kills that met each state: {hit}",
             *(f"missed: {point}" for point in self.missed),
         ]
-
-    def add(self, other: "Tally") -> None:
-        """Take in the figures of another box."""
-        self.points += other.points
-        self.killed += other.killed
-        self.tries += other.tries
-        self.acked += other.acked
-        self.refused += other.refused
-        self.missed += other.missed
-        self.faults += other.faults
-        self.calls += other.calls
-        self.states += other.states
 
 
 class OneStore:

@@ -1,6 +1,7 @@
 """What every crash run is judged by, and the chance that all of them take."""
 
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, Self
 
 SEED = 20261120
 EVERY_STATE = {
@@ -13,6 +14,16 @@ EVERY_STATE = {
     "ANNOUNCED",
     "RELEASED",
 }
+
+
+@dataclass
+class Figures:
+    """What a series showed: numbers, lists and counters, which add up over its parts."""
+
+    def add(self, other: Self) -> None:
+        """Take in the figures of another part."""
+        for field in fields(self):
+            setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
 
 
 def judge(tally: Any, expected_states: set[str]) -> None:

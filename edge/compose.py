@@ -82,7 +82,7 @@ class Edge:
         self._lock_file = prepare_spool(config)
         try:
             self._build(config)
-        except BaseException:
+        except BaseException:  # whatever it was: the spool is not held by an edge that is none
             self._lock_file.close()
             raise
 

@@ -143,7 +143,7 @@ class Ledger:
                 self._local.transaction = Transaction(self._writer, timestamp(self._now()))
                 yield self._local.transaction
                 self._writer.execute("COMMIT")
-            except BaseException:
+            except BaseException:  # whatever it was: no half transaction stays, and it goes on up
                 if self._writer.in_transaction:
                     self._writer.execute("ROLLBACK")
                 raise

@@ -103,7 +103,7 @@ class Copier:
             with ThreadPoolExecutor(_THREADS) as pool:
                 parts = list(pool.map(copy_part, range(-(-size // self._part))))
             self._client.complete_multipart_upload(**_target(target), UploadId=upload, MultipartUpload={"Parts": parts})
-        except BaseException:
+        except BaseException:  # whatever it was: no parts stay that nobody goes on with
             with contextlib.suppress(ClientError, BotoCoreError):  # the bucket's lifecycle ends what is left
                 self._client.abort_multipart_upload(**_target(target), UploadId=upload)
             raise

@@ -41,7 +41,7 @@ def _converse(sender, raw, seen):
 @pytest.mark.parametrize(
     ("count", "batch"),
     [
-        pytest.param(200, 100, id="200"),
+        pytest.param(500, 250, id="500"),
         pytest.param(20_000, 1_000, id="20000", marks=[pytest.mark.full, pytest.mark.timeout(900)]),
     ],
 )

@@ -8,9 +8,8 @@ import json
 import os
 import signal
 import subprocess
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from botocore.config import Config
 
 from tests.nursery import Child, nursery
 from tests.seaweed import S3Endpoint
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[1]
 SECONDS = 60.0
@@ -160,12 +160,3 @@ def healthimaging(folder: Path, store: S3Endpoint | Path, **settings: str) -> It
         yield server
     finally:
         server.kill()
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    """Wait, boundedly, for ``condition``."""
-    end = time.monotonic() + SECONDS
-    while not condition():
-        if time.monotonic() > end:
-            raise AssertionError(f"not within {SECONDS:.0f} s: {what}")
-        time.sleep(0.02)

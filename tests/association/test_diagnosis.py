@@ -23,7 +23,6 @@ from edge.association.wording import refused_contexts
 from edge.contract.loglines import JsonFormatter
 from edge.events import Event
 from tests.association.memory_sink import MemorySink
-from tests.association.test_limits import until
 from tests.association.test_rules import book, whole
 from tests.association.wire import (
     CT,
@@ -40,6 +39,7 @@ from tests.association.wire import (
     store_rq,
     user_information,
 )
+from tests.waiting import until
 
 
 def hello(version: ssl.TLSVersion | None = None, server: str | None = "name.example.org") -> bytes:

@@ -11,19 +11,10 @@ from edge.association.conversation import Conversation
 from edge.association.listener import Listener
 from tests.association.memory_sink import MemorySink
 from tests.association.wire import RELEASE_RQ, Peer, associate_rq, listening, p_data, pdv, store_rq
+from tests.waiting import until
 
 pytestmark = pytest.mark.door("socket")
 TOO_MANY = (3, bytes((0, 2, 3, 2)))
-
-
-def until(condition, what: str, seconds: float = 20) -> None:
-    """Wait for a condition of the listener."""
-    import time
-
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"never came: {what}"
-        threading.Event().wait(0.005)
 
 
 def can_connect(listener) -> bool:

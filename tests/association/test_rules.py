@@ -21,7 +21,7 @@ from edge.association.rules_file import _KEYS, RulesFault, read_rules
 from edge.association.terms import Terms, Usage
 from tests.association import tls_wire
 from tests.association.memory_sink import MemorySink, full
-from tests.association.test_limits import TOO_MANY, until
+from tests.association.test_limits import TOO_MANY
 from tests.association.test_negotiation import results
 from tests.association.wire import (
     CT,
@@ -38,6 +38,7 @@ from tests.association.wire import (
     pdv,
     store_rq,
 )
+from tests.waiting import until
 
 CALLING, CALLED = (3, bytes((0, 1, 1, 3))), (3, bytes((0, 1, 1, 7)))
 JPEG_LS = "1.2.840.10008.1.2.4.80"

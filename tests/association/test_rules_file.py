@@ -22,9 +22,9 @@ from edge.association.rules import END_LINE, Rule, judge, title_fits
 from edge.association.rules_file import RulesFault, read_rules
 from edge.association.terms import Terms, Usage
 from tests.association.memory_sink import MemorySink
-from tests.association.test_limits import until
 from tests.association.test_rules import CALLING, CERTIFICATE, Clock, applicant, book, verdict, whole
 from tests.association.wire import RELEASE_RQ, Peer, associate_rq, listening, p_data, pdv, store_rq
+from tests.waiting import until
 
 GOOD = whole(
     '# Room 3 only.\n[CT03]\naddress = "10.1.2.3"\nassociations = 2\n\n'

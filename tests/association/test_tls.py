@@ -19,7 +19,6 @@ from edge.association.terms import admit_all
 from edge.association.tls import CIPHERS_1_2, CIPHERS_1_3, ServerTls, load
 from tests.association import tls_wire as t
 from tests.association.memory_sink import MemorySink
-from tests.association.test_limits import until
 from tests.association.tls_senders import BAD, bad_senders
 from tests.association.wire import (
     RELEASE_RQ,
@@ -35,6 +34,7 @@ from tests.association.wire import (
 )
 from tests.certificates import SERVER, authority, rsa_key
 from tests.process_memory import resident_kib
+from tests.waiting import until
 
 pytestmark = pytest.mark.door("socket")
 V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3

@@ -9,10 +9,10 @@ import pytest
 
 from tests.association import tls_wire as t
 from tests.association.memory_sink import MemorySink
-from tests.association.test_limits import until
 from tests.association.tls_senders import BAD, bad_senders
 from tests.association.wire import RELEASE_RQ, associate_rq, listening
 from tests.parts import program
+from tests.waiting import until
 
 pytestmark = pytest.mark.door("socket")
 

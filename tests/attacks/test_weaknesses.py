@@ -37,6 +37,7 @@ from tests.attacks.wire import exchange, words
 from tests.certificates import SERVER, authority
 from tests.e2e.edge_process import raw_peer, running
 from tests.e2e.raw_sender import CONTEXTS, SC, LogSince, RawSender, image, pdus
+from tests.waiting import comes
 
 pytestmark = [pytest.mark.door("socket", "file"), pytest.mark.timeout(120)]
 
@@ -88,16 +89,6 @@ def _echoed(port, seconds=5.0):
         return False
 
 
-def _soon(condition, seconds=10.0):
-    """Whether it comes true in time."""
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.02)
-    return True
-
-
 # -- what is believed before anybody is known ----------------------------------------------------------------------
 
 
@@ -109,7 +100,7 @@ def _pour(target, megabytes=64):
             sock.sendall(struct.pack(">BxI", 1, 0x7FFFFFFF))
             for _ in range(megabytes):
                 sock.sendall(bytes(MB))
-        _soon(lambda: grown() > megabytes * MB * 3 // 4, 2)
+        comes(lambda: grown() > megabytes * MB * 3 // 4, 2)
         return grown()
 
 
@@ -148,7 +139,7 @@ def test_D10_connections_of_one_byte_or_half_a_pdu_take_no_ones_place_and_end(se
     with pynetdicom(tmp_path) as peer:
         assert _echoed(peer.port)
         silent = held(peer.port)
-        assert not _soon(lambda: _echoed(peer.port, 1.0), 4), "pynetdicom times half a PDU out"
+        assert not comes(lambda: _echoed(peer.port, 1.0), 4), "pynetdicom times half a PDU out"
         for one in (*peers, *silent):
             one.sock.close()
 
@@ -206,11 +197,11 @@ def test_D10_E009_no_temporary_file_stays_after_a_cut(sender, tmp_path, how):
     """STORE_RECV_CHUNKED_DATASET of pynetdicom leaves its file on every cut; our folder for arrivals is empty."""
     _cut(sender.edge.port, how)
     tmp = sender.edge.spool / "tmp"
-    assert _soon(lambda: not list(tmp.iterdir()))
+    assert comes(lambda: not list(tmp.iterdir()))
     with pynetdicom(tmp_path, "chunks") as peer:
         _cut(peer.port, how)
-        assert _soon(lambda: len(list((peer.folder / "temporary").iterdir())) >= 5)
-        assert not _soon(lambda: not list((peer.folder / "temporary").iterdir()), 3), "pynetdicom tidies up"
+        assert comes(lambda: len(list((peer.folder / "temporary").iterdir())) >= 5)
+        assert not comes(lambda: not list((peer.folder / "temporary").iterdir()), 3), "pynetdicom tidies up"
 
 
 def test_D10_D4_path_characters_in_uids_name_no_file(sender, tmp_path):
@@ -234,7 +225,7 @@ def test_D10_D4_path_characters_in_uids_name_no_file(sender, tmp_path):
     assert list(tmp_path.rglob("*evil*")) == []
     with pynetdicom(tmp_path, "qrscp") as peer:
         store(peer.port, "../evil")
-        assert _soon((peer.folder / "evil").exists), "pynetdicom's archive keeps to its folder"
+        assert comes((peer.folder / "evil").exists), "pynetdicom's archive keeps to its folder"
 
 
 def test_D10_a_stored_file_is_no_program(sender):
@@ -308,13 +299,13 @@ def test_control_connections_that_say_little_keep_their_threads_in_pynetdicom(tm
     """#331: a thread for each connection that fell silent inside a header, for as long as it likes."""
     with pynetdicom(tmp_path) as peer:
         assert _echoed(peer.port)
-        assert _soon(lambda: psutil.Process(peer.pid).num_threads() <= 3)
+        assert comes(lambda: psutil.Process(peer.pid).num_threads() <= 3)
         before = vitals(peer.pid).threads
         held = [Peer(SimpleNamespace(address=("127.0.0.1", peer.port))) for _ in range(MOST)]
         for one in held:
             one.send(b"\x01\0\0")
-        assert _soon(lambda: vitals(peer.pid).threads >= before + MOST)
-        assert not _soon(lambda: vitals(peer.pid).threads < before + MOST, 3), "pynetdicom ends them"
+        assert comes(lambda: vitals(peer.pid).threads >= before + MOST)
+        assert not comes(lambda: vitals(peer.pid).threads < before + MOST, 3), "pynetdicom ends them"
         for one in held:
             one.sock.close()
 
@@ -397,7 +388,7 @@ def test_D10_line_ends_and_escapes_in_titles_forge_no_log_line(sender):
     title = b'A\r\n{"event":1}\x1b['
     sent = associate_rq(CONTEXTS, calling=title[:16], called=b"\xe2\x80\xae\r\nX") + RELEASE_RQ
     assert words(exchange(sender.edge.port, sent)) == ("accept", "release")
-    assert _soon(lambda: any("event" in str(x.get("calling_ae_title")) for x in log.lines()))
+    assert comes(lambda: any("event" in str(x.get("calling_ae_title")) for x in log.lines()))
     for line in sender.edge.log.read_bytes().splitlines():
         assert line.isascii()
         assert line.decode().isprintable()

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 import uuid
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +21,7 @@ from edge.demo.deployment import (
 from edge.upload.s3 import S3Settings, S3Store
 from tests.cloud.edges import FakeEdge, scans, tampered
 from tests.ministack import aws_endpoint  # noqa: F401 - a fixture
+from tests.waiting import until
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(240)]
 
@@ -83,15 +83,6 @@ def deployed(aws_endpoint, asset, postgres):  # noqa: F811 - a fixture's use
     account.client("lambda").delete_function(FunctionName=name)  # its processes end and leave the database
 
 
-def wait_until(condition, what, seconds=100):
-    """Return what ``condition`` gives once it gives something."""
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"{what} within {seconds} s"
-        time.sleep(0.1)
-    return found
-
-
 def left(deployed, queue):
     """How many messages a queue holds, seen or unseen."""
     names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
@@ -116,12 +107,12 @@ def test_E030_of_a_batch_only_the_poisoned_message_comes_again(deployed, postgre
     good = deployed.edge.announce(scans(3))
     poisoned = tampered(good.completed, JobId="not-a-generation")
     send(deployed, good.completed, poisoned)
-    dead = wait_until(
+    dead = until(
         lambda: deployed.sqs.receive_message(QueueUrl=deployed.dead, WaitTimeSeconds=1).get("Messages"),
-        "the poisoned message was not among the dead letters",
+        "the poisoned message is among the dead letters",
     )
     assert [message["Body"] for message in dead] == [poisoned]
-    wait_until(lambda: left(deployed, deployed.queue) == 0, "the queue was not empty")
+    until(lambda: left(deployed, deployed.queue) == 0, "the queue is empty")
     assert postgres.one("SELECT seen FROM ingesterror") == TRIES
     assert left(deployed, deployed.down) == 1  # every time that the good one is dealt with, a receipt goes down
     (receipt,) = deployed.sqs.receive_message(QueueUrl=deployed.down)["Messages"]
@@ -151,11 +142,11 @@ def test_fault_06_what_cannot_be_verified_yet_comes_again_and_is_taken(deployed,
     late.store = Later()
     first, second = deployed.edge.announce(scans(1)), late.announce(scans(1, start=2))
     send(deployed, first.completed, second.completed)
-    wait_until(lambda: postgres.one("SELECT count(*) FROM instance") == 1, "the good one was not indexed")
-    wait_until(lambda: postgres.one("SELECT count(*) FROM generation WHERE reason <> ''"), "the other one did not fail")
+    until(lambda: postgres.one("SELECT count(*) FROM instance") == 1, "the good one is indexed")
+    until(lambda: postgres.one("SELECT count(*) FROM generation WHERE reason <> ''"), "the other one fails")
     held_back["put"]()
-    wait_until(lambda: postgres.one("SELECT count(*) FROM instance") == 2, "the late one was not indexed")
-    wait_until(lambda: left(deployed, deployed.queue) == 0, "the queue was not empty")
+    until(lambda: postgres.one("SELECT count(*) FROM instance") == 2, "the late one is indexed")
+    until(lambda: left(deployed, deployed.queue) == 0, "the queue is empty")
     assert left(deployed, deployed.dead) == 0
     assert postgres.rows("SELECT state FROM generation") == [("VERIFIED",)] * 2
 

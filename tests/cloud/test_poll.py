@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from datetime import datetime
 from pathlib import Path
 
@@ -15,15 +14,7 @@ from cloud.ingest.poll import Poller
 from edge.contract.errors import QueueAway
 from edge.contract.local_queue import LocalQueue
 from tests.cloud.edges import FakeEdge, scans
-
-
-def wait_for(condition, seconds: float = 30.0) -> None:
-    """Wait until a condition holds, at most so long."""
-    limit = time.monotonic() + seconds
-    tick = threading.Event()
-    while not condition():
-        assert time.monotonic() < limit, "waited in vain"
-        tick.wait(0.02)
+from tests.waiting import until
 
 
 class Running:
@@ -58,7 +49,7 @@ def test_fault_04_a_queue_that_is_away_at_first_is_waited_for(tmp_path):
         delete = staticmethod(queue.delete)
 
     with Running(Poller(Away(), lambda body, _: seen.append(body), stop, first_pause=0.01), stop):
-        wait_for(lambda: seen == ["hello"] and queue.counts().waiting == 0)
+        until(lambda: seen == ["hello"] and queue.counts().waiting == 0, "the message is seen")
     assert len(refusals) == 3
     queue.close()
 
@@ -75,7 +66,7 @@ def test_fault_07_a_message_is_deleted_after_the_work(tmp_path):
             raise RuntimeError("not yet")
 
     with Running(Poller(queue, handle, stop, first_pause=0.01), stop):
-        wait_for(lambda: len(tries) == 3 and queue.counts().in_flight + queue.counts().waiting == 0)
+        until(lambda: len(tries) == 3 and queue.counts().in_flight + queue.counts().waiting == 0, "three tries")
     assert tries == ["first"] * 3
     queue.close()
 
@@ -97,7 +88,7 @@ def test_I6_an_outage_uses_up_no_tries(tmp_path):
             raise RuntimeError("database away")
 
     with Running(Poller(queue, handle, stop, ready=ready, first_pause=0.0001), stop):
-        wait_for(lambda: done == ["first"])
+        until(lambda: done == ["first"], "it is done")
     assert queue.counts().dead == 0
     queue.close()
 
@@ -122,7 +113,7 @@ def test_D12_ingest_takes_what_an_edge_announced_and_stops_on_sigterm(database, 
         text=True,
     )
     try:
-        wait_for(lambda: process.poll() is not None or database.one("SELECT count(*) FROM instance") == 3, 60)
+        until(lambda: process.poll() is not None or database.one("SELECT count(*) FROM instance") == 3, "all are indexed")
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=30)
     finally:

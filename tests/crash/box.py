@@ -10,13 +10,13 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
 from tests.crash.evidence import Evidence
 from tests.nursery import Child, Nursery
+from tests.waiting import until
 
 
 def settings(folder: Path, **more: str) -> dict[str, str]:
@@ -96,7 +96,7 @@ class Box:
 
     def await_death(self, seconds: float) -> None:
         """Wait until the edge is gone, and with it its parse workers, which nobody kills: they end by themselves."""
-        wait_for(lambda: not any(map(alive, session(self.pid))), seconds, "the edge or a worker of it is still there")
+        until(lambda: not any(map(alive, session(self.pid))), "edge and workers are gone", seconds, every=0.005)
         if self._child is not None:
             self._child.wait(seconds)
         self.pid = 0
@@ -138,8 +138,7 @@ class Box:
                 raise EdgeEnded(f"the edge ended before it could {what}:\n{self.log.read_text()[-2000:]}")
             return condition()
 
-        otherwise = f"the edge did not {what}; its log ends with the lines of {self.log}"
-        wait_for(reached, seconds, otherwise, every=0.02, moves=moves)
+        until(reached, f"the edge would {what}; its log ends with the lines of {self.log}", seconds, moves=moves)
 
 
 def alive(pid: int) -> bool:
@@ -160,25 +159,6 @@ def session(leader: int) -> list[int]:
             if entry.name.isdecimal() and os.getsid(int(entry.name)) == leader:
                 found.append(int(entry.name))
     return found
-
-
-def wait_for(
-    condition: Callable[[], bool],
-    seconds: float,
-    otherwise: str,
-    *,
-    every: float = 0.005,
-    moves: Callable[[], object] = bool,
-) -> None:
-    """Poll until ``condition()``; raises AssertionError where ``moves()`` has returned the same for so many seconds."""
-    seen, began = moves(), time.monotonic()
-    while not condition():
-        waited = time.monotonic() - began
-        if waited > seconds:
-            if seen == (seen := moves()):
-                raise AssertionError(otherwise)
-            began = time.monotonic()
-        time.sleep(max(every, min(waited / 20, 0.5)))  # what takes long is not looked for all the time
 
 
 def start_sender(ledger: Path, seed: int, listening: Path, *more: Any) -> "subprocess.Popen[bytes]":

@@ -15,6 +15,7 @@ from tests.crash.checker import check, fingerprint, states
 from tests.crash.ledger import Book, load
 from tests.crash.verdict import Figures
 from tests.nursery import Nursery
+from tests.waiting import until
 
 SENDERS = 8
 BURST = 12  # instances a sender sends in one life of the edge: a study, so that generations close in between
@@ -125,13 +126,11 @@ def _judge_the_end(box: Box, ledgers: list[Path]) -> list[str]:
 
 
 def _await_acks(ledgers: list[Path], count: int) -> Book:
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
+    def answered() -> Book | None:
         book = load(ledgers)
-        if len(book.acked) >= count:
-            return book
-        time.sleep(0.02)
-    raise AssertionError("no sender was answered within a minute")
+        return book if len(book.acked) >= count else None
+
+    return until(answered, f"{count} are acknowledged")
 
 
 def _stop(senders: "list[subprocess.Popen[bytes]]") -> None:

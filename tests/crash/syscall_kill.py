@@ -21,13 +21,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.crash.box import Box, alive, wait_for
+from tests.crash.box import Box, alive
 from tests.crash.checker import check, fingerprint
 from tests.crash.evidence import Evidence
 from tests.crash.ledger import Book, LedgerFile, Sent, load
 from tests.crash.sender import Association, Gone, dataset, images
 from tests.crash.verdict import Figures
 from tests.nursery import Nursery
+from tests.waiting import comes, until
 
 # Calls that change no file, no name and nothing on the wire, so that a kill at one leaves what a kill at the next
 # changing call does (README). What stands in neither list is taken for changing: a call new here is a point at once.
@@ -199,7 +200,7 @@ class Store:
                 return False  # one ended while we looked
             return self._names in (set(), set(named))
 
-        wait_for(as_recorded, 30, f"the threads are others than recorded: {self._names ^ set(named)}")
+        until(as_recorded, lambda: f"the threads are those recorded: {self._names ^ set(named)}", 30)
         return association, named
 
     def points(self, calls: str, boxes: int) -> list[Point]:
@@ -295,9 +296,7 @@ class Store:
         trace = OTHERS if point.call in OTHERS.split(",") else point.call
         with strace("-p", str(named[point.thread]), "-o", str(out), "-e", f"trace={trace}", "-e", inject):
             one.store(association)
-            wait_for(
-                lambda: not alive(one.box.pid) or one.box.is_settled(), 60, f"alive, not settled: {point}", every=0.02
-            )
+            until(lambda: not alive(one.box.pid) or one.box.is_settled(), f"killed or settled: {point}")
             _linger(one.box)
         one.box.kill()
         said = out.read_text()
@@ -318,10 +317,7 @@ def _met(left: Evidence, uid: str) -> set[str]:
 
 def _linger(box: Box) -> None:
     """What follows the release comes a moment after the box seems settled."""
-    try:
-        wait_for(lambda: not alive(box.pid), 1.5, "")
-    except AssertionError:
-        return
+    comes(lambda: not alive(box.pid), 1.5)
 
 
 def kill_everywhere(

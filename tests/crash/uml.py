@@ -16,8 +16,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.crash.box import session, wait_for
+from tests.crash.box import session
 from tests.crash.ledger import Sent
+from tests.waiting import until
 
 BOOT_SECONDS = 180
 # A pipe that fills while a cut is judged keeps lines of the ledger inside the guest, where nobody reads them.
@@ -155,7 +156,7 @@ def mounted(image: Path, folder: Path) -> Iterator[Path]:
         yield mount
     finally:
         # The kernel lets go of the last file a moment after the process that had it is gone.
-        wait_for(lambda: _run("umount", mount).returncode == 0, 30, f"{mount} stays busy")
+        until(lambda: _run("umount", mount).returncode == 0, f"{mount} is unmounted", 30)
 
 
 def _run(*command: str | Path) -> "subprocess.CompletedProcess[str]":

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -190,12 +189,3 @@ class Deployment:
             "AWS_ACCESS_KEY": key,
             "AWS_SECRET_KEY": secret,
         }
-
-
-def until(condition, what: str, seconds: float = 120):
-    """What ``condition`` gives once it gives something."""
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, f"not within {seconds:.0f} s: {what}"
-        time.sleep(0.1)
-    return found

@@ -21,9 +21,10 @@ from cloud.pipeline.setup.course import set_up
 from tests.certificates import authority
 from tests.deploy.clean_up import calls_elsewhere, environment, judge, runs_here, steps, type_in
 from tests.deploy.conftest import ROOT
-from tests.deploy.deployment import ACCOUNT, EDC, REGION, STACK, UPLOADS, Deployment, until
+from tests.deploy.deployment import ACCOUNT, EDC, REGION, STACK, UPLOADS, Deployment
 from tests.deploy.tls_front import TlsFront
 from tests.e2e.edge_process import running, scan, send
+from tests.waiting import until
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(600)]
 

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ import sqlalchemy as sa
 
 from cloud.db.engine import open_engine
 from tests.nursery import REPOSITORY, nursery
+from tests.waiting import until
 
 SECONDS = 30.0
 
@@ -33,11 +33,13 @@ class CloudProcess:
 
     def until(self, condition: Callable[[], bool], what: str, seconds: float = SECONDS) -> None:
         """Wait, boundedly, for ``condition`` while the process runs."""
-        end = time.monotonic() + seconds
-        while not condition():
-            if time.monotonic() > end or self.process.poll() is not None:
-                raise AssertionError(f"not within {seconds:.0f} s: {what}\n{self.log.read_text()[-3000:]}")
-            time.sleep(0.05)
+
+        def met() -> bool:
+            found = condition()
+            assert found or self.process.poll() is None, f"ended before {what}\n{self.log.read_text()[-3000:]}"
+            return found
+
+        until(met, lambda: f"{what}\n{self.log.read_text()[-3000:]}", seconds, every=0.05)
 
     @property
     def address(self) -> str:

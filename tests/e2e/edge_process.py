@@ -5,7 +5,6 @@ import os
 import signal
 import sqlite3
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -22,6 +21,7 @@ from pynetdicom.association import Association
 
 from tests.association.wire import RELEASE_RQ, Peer, context, p_data, pdv, store_rq
 from tests.nursery import Child, nursery
+from tests.waiting import until
 
 SECONDS = 30.0
 NOWHERE = "http://127.0.0.1:9"  # the discard port: a store that is away
@@ -116,12 +116,12 @@ class EdgeProcess:
 
     def until(self, condition: Callable[[], bool], what: str, seconds: float = SECONDS) -> None:
         """Wait, boundedly, for ``condition``."""
-        end = time.monotonic() + seconds
-        while not condition():
-            if time.monotonic() > end:
-                log = self.log.read_text()[-3000:] if self.log.exists() else ""
-                raise AssertionError(f"not within {seconds:.0f} s: {what}; {self.states()}\n{log}")
-            time.sleep(0.02)
+
+        def words() -> str:
+            log = self.log.read_text()[-3000:] if self.log.exists() else ""
+            return f"{what}; {self.states()}\n{log}"
+
+        until(condition, words, seconds)
 
     def until_states(self, **wanted: int) -> None:
         """Wait until the journal counts exactly these states."""

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.box import wait_for
 from tests.e2e.edge_process import running
 from tests.e2e.raw_sender import LogSince, RawSender, image
 from tests.parts import program, root
+from tests.waiting import until
 
 pytestmark = pytest.mark.door("socket", "file")
 
@@ -51,7 +51,7 @@ def unmount(mount: Path) -> None:
     def gone() -> bool:
         return subprocess.run(["umount", mount], check=False, capture_output=True).returncode == 0
 
-    wait_for(lambda: not os.path.ismount(mount) or gone(), 30, f"{mount} stays busy")
+    until(lambda: not os.path.ismount(mount) or gone(), f"{mount} is unmounted", 30)
 
 
 def fill(path: Path, leave: int) -> None:

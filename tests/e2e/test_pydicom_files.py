@@ -14,12 +14,13 @@ from pydicom.data.data_manager import external_data_sources
 from pynetdicom import AE
 
 from edge.wire import WireTap
-from tests.crash.box import Box, wait_for
+from tests.crash.box import Box
 from tests.crash.checker import check
 from tests.crash.evidence import received_sha256
 from tests.crash.ledger import Sent, book
 from tests.nursery import Nursery
 from tests.parts import program
+from tests.waiting import until
 
 pytestmark = [
     pytest.mark.door("socket", "command", "file"),
@@ -113,7 +114,7 @@ def judge(box, tap):
     answered = [entry for entry in tap.ledger if entry.status is not None]
     assert {entry.status for entry in answered} == {0x0000}
     lines = [Sent(e.sop_instance_uid, e.sha256, status, 0.0) for e in answered for status in (None, e.status)]
-    wait_for(lambda: box.is_settled("ANNOUNCED"), 120, "not every instance got to the store")
+    until(lambda: box.is_settled("ANNOUNCED"), "every instance is in the store", 120)
     evidence = box.evidence()
     assert check(evidence, book(lines), settled=True, may_park=True).faults == []
     on_the_wire = {(entry.sop_instance_uid, entry.sha256) for entry in answered}

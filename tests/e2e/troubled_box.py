@@ -7,14 +7,14 @@ import os
 import shutil
 import signal
 import sqlite3
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from edge.journal.journal import Journal
-from tests.crash.box import Box, wait_for
+from tests.crash.box import Box
 from tests.crash.evidence import read_part10
+from tests.waiting import comes, until
 
 OFTEN = "0.005"  # JOURNAL_COPY_MINUTES: 0.3 s
 NEWEST = "SELECT max(seq) FROM entry"
@@ -102,7 +102,7 @@ class TroubledBox(Box):
             for path in (self.spool / "journal").glob("journal.db*"):
                 path.unlink()
         self.restart(signal.SIGKILL)
-        wait_for((self.spool / "journal/journal.db").exists, 60, "the journal is not restored")
+        until((self.spool / "journal/journal.db").exists, "the journal is restored")
         return known
 
     def lose_spool(self) -> bool:
@@ -115,7 +115,7 @@ class TroubledBox(Box):
             return False
         shutil.rmtree(self.spool)
         self.restart(signal.SIGKILL)
-        wait_for((self.spool / "journal/journal.db").exists, 60, "the journal is not restored")
+        until((self.spool / "journal/journal.db").exists, "the journal is restored")
         return True
 
     def lose_objects(self) -> list[str]:
@@ -177,6 +177,4 @@ class TroubledBox(Box):
 
     def soon(self, condition: Callable[[], bool], seconds: float) -> bool:
         """Wait for what may as well not come; tell whether it came."""
-        end = time.monotonic() + seconds
-        wait_for(lambda: condition() or time.monotonic() > end, 60, "never")
-        return condition()
+        return comes(condition, seconds)

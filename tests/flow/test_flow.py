@@ -6,7 +6,7 @@ import pytest
 
 from edge.errors import EdgeError
 from edge.flow import BACKOFF_MOST, Finished, Flow, backoff
-from tests.crash.box import wait_for
+from tests.waiting import until
 
 
 class Scripted:
@@ -100,7 +100,7 @@ def test_a_stage_whose_work_is_done_for_good_ends_its_thread():
     flow = Flow([done, going_on], draw=lambda: 0.0)
     flow.start()
     ours = {thread for thread in threading.enumerate() if thread not in before}
-    wait_for(lambda: sum(thread.is_alive() for thread in ours) == 1, 30, "the thread goes on")
+    until(lambda: sum(thread.is_alive() for thread in ours) == 1, "only one thread goes on", 30)
     assert done.steps == 2
     assert flow.troubles() == []
     assert going_on.done.wait(30)

@@ -9,7 +9,6 @@ import errno
 import logging
 import socket
 import struct
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -33,6 +32,7 @@ from tests.association.wire import (
     user_information,
 )
 from tests.fuzz import engine
+from tests.waiting import until
 
 LIMITS = {
     "max_pdu": 4096, "max_associate_rq": 8192, "max_command_bytes": 512, "max_object_bytes": 3000,
@@ -128,10 +128,7 @@ class Served:
                 _end(sock)
                 while part := sock.recv(65536):
                     parts.append(part)
-        until = time.monotonic() + 10
-        while not self.ended():
-            assert time.monotonic() < until, "the connection's thread has not ended"
-            time.sleep(0.0001)
+        until(self.ended, "the connection's thread has ended", 10, every=0.0001)
         return b"".join(parts)
 
 

@@ -4,7 +4,6 @@ import re
 import shutil
 import socket
 import subprocess
-import time
 
 import numpy as np
 import pydicom
@@ -23,6 +22,7 @@ from tests.imagesets.pictures import write_picture
 from tests.imagesets.site import ROOT, bare
 from tests.parts import program
 from tests.ports import free_port
+from tests.waiting import until
 
 #: What describes how pixels lie in the file, and may change with the transfer syntax.
 LAYOUT = {"PixelData", "PlanarConfiguration", "PhotometricInterpretation", "ExtendedOffsetTable",
@@ -139,7 +139,7 @@ def test_exported_files_go_to_an_archive_by_c_store(site, tmp_path):
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        _wait_for(port)
+        until(lambda: _listens(port), "storescp listens", 20)
         to = f"ARCHIVE@127.0.0.1:{port}"
         refused = site.run("export", *site.job(job_id), "--to", to)
         assert refused.returncode == 1
@@ -163,14 +163,9 @@ def test_exported_files_go_to_an_archive_by_c_store(site, tmp_path):
     assert (bad.returncode, "AETITLE@HOST:PORT" in bad.stderr) == (1, True)
 
 
-def _wait_for(port):
-    end = time.monotonic() + 20
-    while time.monotonic() < end:
-        with socket.socket() as s:
-            if s.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.02)
-    raise AssertionError("storescp does not listen")
+def _listens(port):
+    with socket.socket() as s:
+        return s.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.mark.full

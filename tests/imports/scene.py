@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import time
 import urllib.request
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -24,7 +23,8 @@ from edge.contract.local_store import DirectoryStore
 from edge.contract.manifest import ManifestInstance
 from tests.cloud.conftest import Database
 from tests.cloud.edges import CT, EXPLICIT, OPENED, FakeEdge, Scan, put
-from tests.healthimaging import ROLE, HealthImaging, until
+from tests.healthimaging import ROLE, HealthImaging
+from tests.waiting import until
 
 
 def part10(scan: Scan, study: str) -> bytes:
@@ -136,11 +136,7 @@ class Scene:
             self.passed += self.minute
             return self.database.one("SELECT count(*) FROM ahlijob WHERE status IN (1, 2)") == 0
 
-        end = time.monotonic() + seconds
-        while not over():
-            if time.monotonic() > end:
-                raise AssertionError(f"not over: {self.database.rows('SELECT status, reason FROM ahlijob')}")
-            time.sleep(0.02)
+        until(over, lambda: f"over: {self.database.rows('SELECT status, reason FROM ahlijob')}", seconds)
         processor.run_once()  # the receipts of the last one
 
     def ended(self) -> None:

@@ -11,6 +11,7 @@ from cloud.imports.report import load_accounts
 from cloud.imports.retry import retry_failed
 from tests.cloud.edges import ROOT, scans
 from tests.tcp_proxy import TcpProxy
+from tests.waiting import until
 
 pytestmark = pytest.mark.door("SQL", "HTTP")
 ONE, TWO = f"{ROOT}.1.1", f"{ROOT}.1.2"
@@ -186,8 +187,6 @@ def test_fault_12_two_processors_at_once_start_each_job_once(scene_on_both):
     for t in threads:
         t.start()
     try:
-        from tests.healthimaging import until
-
         until(over, "all are imported")
     finally:
         stop.set()
@@ -340,7 +339,6 @@ def test_E043_a_data_store_that_is_not_there_blocks_nobody(scene):
     scene.announce(scans(1), datastore_id="0" * 32)
     scene.announce(scans(2, start=5))
     processor = scene.processor(concurrent=1)
-    from tests.healthimaging import until
 
     def second_is_done() -> bool:
         processor.run_once()

@@ -11,9 +11,9 @@ import sqlalchemy as sa
 from cloud.imports.service import HealthImaging
 from tests.cloud.edges import ROOT, scans
 from tests.e2e.cloud_process import cloud as process
-from tests.healthimaging import until
 from tests.imports.scene import Scene
 from tests.imports.test_commands import settings
+from tests.waiting import until
 
 pytestmark = pytest.mark.door("SQL", "HTTP")
 

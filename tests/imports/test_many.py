@@ -6,8 +6,9 @@ import pytest
 
 from cloud.imports.report import load_accounts
 from tests.cloud.edges import ROOT, Scan, scans
-from tests.healthimaging import healthimaging, until
+from tests.healthimaging import healthimaging
 from tests.imports.scene import Scene, open_store, part10
+from tests.waiting import until
 
 pytestmark = pytest.mark.door("SQL", "HTTP")
 

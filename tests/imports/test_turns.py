@@ -7,8 +7,8 @@ from cloud.imports.plan import plan_generation, queued_generations
 from cloud.imports.service import Refusal, Refused
 from cloud.imports.start import claim, record_refused
 from tests.cloud.edges import scans
-from tests.healthimaging import until
 from tests.imports.test_faults import START, statuses
+from tests.waiting import until
 
 pytestmark = pytest.mark.door("SQL", "HTTP")
 

@@ -10,8 +10,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from cloud.local_healthimaging.app import OPERATIONS, is_local
-from tests.healthimaging import ROLE, ROOT, until
+from tests.healthimaging import ROLE, ROOT
 from tests.local_healthimaging.conftest import instances, put
+from tests.waiting import until
 
 pytestmark = pytest.mark.door("HTTP")
 

@@ -9,8 +9,9 @@ import pytest
 from botocore.exceptions import ClientError, HTTPClientError
 
 from edge.contract.local_queue import LocalQueue
-from tests.healthimaging import ROLE, ROOT, healthimaging, until
+from tests.healthimaging import ROLE, ROOT, healthimaging
 from tests.local_healthimaging.conftest import instances, put
+from tests.waiting import until
 
 pytestmark = pytest.mark.door("HTTP")
 

@@ -7,7 +7,6 @@ What the machine makes of them is judged in ``deployed``; here a function is one
 import json
 import os
 import sys
-import time
 import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -26,6 +25,7 @@ from cloud.pipeline.setup.settings import settings_of
 from tests.ministack import ministack
 from tests.pipeline.deployed.mailbox import part, smtp_server
 from tests.pipeline.test_process import FILES
+from tests.waiting import until
 
 pytestmark = pytest.mark.door("file", "HTTP", "SQL")
 
@@ -98,11 +98,13 @@ class Account:
 
     def processed(self, run=None):
         """The document of a run whose job has ended."""
-        document, deadline = self.begun(run), time.monotonic() + 60
-        while (state := self.call(Function.JOB_STATUS, document)) not in ("SUCCEEDED", "FAILED"):
-            assert time.monotonic() < deadline, state
-            time.sleep(0.05)
-        return document | {"status": state}
+        document = self.begun(run)
+
+        def ended():
+            state = self.call(Function.JOB_STATUS, document)
+            return state if state in ("SUCCEEDED", "FAILED") else None
+
+        return document | {"status": until(ended, "the job ends", every=0.05)}
 
     def keys(self, which, prefix=""):
         """The keys in a bucket."""
@@ -111,11 +113,7 @@ class Account:
 
     def mail(self, text):
         """The one mail with these words, once it is there."""
-        deadline = time.monotonic() + 30
-        while not (found := self.mails.about(text)):
-            assert time.monotonic() < deadline, text
-            time.sleep(0.05)
-        (mail,) = found
+        (mail,) = until(lambda: self.mails.about(text), f"a mail: {text}", 30, every=0.05)
         return mail
 
     def record(self, document):

@@ -1,12 +1,11 @@
 """Jobs as processes: each of their ends, and that one name is one job."""
 
-import time
-
 import pytest
 
 from cloud.errors import JobRefused, JobUnknown
 from cloud.pipeline.jobs.local import LocalProcesses
 from cloud.pipeline.jobs.runner import JobRequest, JobState, filled
+from tests.waiting import until
 
 
 def runner(folder, *command, seconds=60):
@@ -16,11 +15,8 @@ def runner(folder, *command, seconds=60):
 
 def ended(jobs, job):
     """How a job ended."""
-    deadline = time.monotonic() + 60
-    while (status := jobs.status(job)).state is JobState.RUNNING:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return status
+    until(lambda: jobs.status(job).state is not JobState.RUNNING, "the job ends")
+    return jobs.status(job)
 
 
 def test_P064_P065_a_job_runs_and_its_end_is_known(tmp_path):

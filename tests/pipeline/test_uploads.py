@@ -2,7 +2,6 @@
 
 import os
 import re
-import time
 from datetime import UTC, datetime
 
 import httpx
@@ -15,6 +14,7 @@ from cloud.pipeline.edc.names import EdcNames
 from cloud.pipeline.setup.buckets import Buckets
 from tests.browser import SOON, picture
 from tests.pipeline.api import open_api
+from tests.waiting import until
 
 UPLOAD = "/pipeline/upload"
 PART = 5 << 20  # S3's smallest
@@ -222,9 +222,8 @@ def test_P169_the_page_goes_on_where_it_was_broken_off(served, token, page, tmp_
     page.route(re.compile("partNumber=3"), lambda _: None)  # on its way for ever
     page.click("#send")
     expect(page.locator("#bar")).to_have_js_property("value", (2 * PART + 77) / (3 * PART + 77), timeout=SOON)
-    upload_id, deadline = sqlite.one("SELECT id FROM directupload"), time.monotonic() + 60
-    while len(served.post(f"{UPLOAD}/{upload_id}/resume", token).json()["data"]["held"]) < 3:
-        assert time.monotonic() < deadline, "three parts within a minute"
+    resume = f"{UPLOAD}/{sqlite.one('SELECT id FROM directupload')}/resume"
+    until(lambda: len(served.post(resume, token).json()["data"]["held"]) == 3, "three parts are held")
     page.goto("about:blank")  # before the way is free again: the page would try once more
     page.unroute_all(behavior="ignoreErrors")
     page.goto(f"{served.url}/upload")

@@ -28,9 +28,9 @@ from edge.journal.intake import Intake
 from edge.parse.pool import ParsePool
 from edge.release.stage import ReleaseStage
 from edge.tag.stage import TagSettings, TagStage
-from tests.crash.box import wait_for
 from tests.e2e.edge_process import scan, send
 from tests.upload.line import EDGE_ID, Line, Told
+from tests.waiting import until
 
 WAITING = 100_000
 STUDY = 4_000
@@ -120,15 +120,15 @@ def test_fault_01_D6_a_day_without_the_store_and_a_hundred_thousand_waiting(
         listener.start()
         sender = SimpleNamespace(port=listener.address[1])
         assert send(sender, scan(1, study="1.9")) == [0]  # while the store is away
-        wait_for(lambda: bool(flow.troubles()), 60, "the stage does not say that it waits")
+        until(flow.troubles, "the stage says that it waits")
         assert flow.troubles()[0].hint == "wait"
-        wait_for(day.is_over, 60, "the day does not end", moves=lambda: day.waits)
+        until(day.is_over, "the day ends", moves=lambda: day.waits)
         began = time.monotonic()
         assert send(sender, scan(2, study="1.9")) == [0]  # while the backlog drains
-        wait_for(lambda: line.states().get("TAGGED", 0) == 0, 60, "the upload stands still", moves=line.states)
+        until(lambda: line.states().get("TAGGED", 0) == 0, "all are uploaded", moves=line.states)
         record_testsuite_property("uploads a second", round(WAITING / (time.monotonic() - began)))
         end = {"RELEASED": WAITING + 2}
-        wait_for(lambda: line.states() == end, 60, "the release stands still", moves=line.states)
+        until(lambda: line.states() == end, "all are released", moves=line.states)
         record_testsuite_property("released all after seconds", round(time.monotonic() - began))
         grown = peak_kib() - before
         record_testsuite_property("grown MiB", grown >> 10)

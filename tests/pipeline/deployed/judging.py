@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from cloud.pipeline.codes import TABLE, Code
 from cloud.pipeline.notices.error_log import entries
 from tests.pipeline.deployed.mailbox import part
+from tests.waiting import until
 
 
 def states(pipeline, execution):
@@ -44,7 +45,7 @@ def assert_told(pipeline, execution, code, *, run=None, in_history=True):
     logs = error_logs(pipeline, run)
     ((entry,),) = logs.values()
     assert (entry.error_code, entry.raised_by) == (code, TABLE[Code(code)].part), entry
-    (mail,) = pipeline.wait_for(lambda: mails_about(pipeline, run, code), f"a mail on {code}")
+    (mail,) = until(lambda: mails_about(pipeline, run, code), f"a mail on {code}")
     assert mail["To"] == "trc-images-admin-l@example.org, second@example.org"
     for look in ("plain", "html"):
         assert code in part(mail, look)
@@ -64,7 +65,7 @@ def started(pipeline, version, revision, text):
     """Put a file whose job waits; the name of its run, once the job runs."""
     key = pipeline.record(version, revision)
     pipeline.put(key, text.encode())
-    return key, pipeline.wait_for(
+    return key, until(
         lambda: [f.name.removesuffix(".1") for f in (pipeline.folder / "jobs").glob(f"1_11_scan_{version}_*.1")],
         "the job did not start",
     )[0]

@@ -213,14 +213,6 @@ TRANSIENT_RETRY_ATTEMPTS=1
             FunctionName=self.config.function(function), Payload=json.dumps(payload).encode(), InvocationType="Event"
         )
 
-    def wait_for(self, condition: Any, what: str, seconds: float = 200) -> Any:
-        """Give what ``condition`` gives once it gives something."""
-        deadline = time.monotonic() + seconds
-        while not (found := condition()):
-            assert time.monotonic() < deadline, f"{what} within {seconds} s"
-            time.sleep(0.1)
-        return found
-
     def end(self) -> None:
         """Stop what was started."""
         self.stop_api()

@@ -8,7 +8,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 import zipfile
 from contextlib import closing
 from pathlib import Path
@@ -22,11 +21,17 @@ from playwright.sync_api import expect
 
 from cloud.pipeline.setup.config_file import load_config_file
 from tests.parts import ministack_python
+from tests.waiting import until
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).resolve().parents[3]
 ACCOUNT = "000000000000"
+
+
+def processes_of(folder):
+    """The processes that name a folder."""
+    return [p.pid for p in psutil.process_iter(["cmdline"]) if str(folder) in " ".join(p.info["cmdline"] or [])]
 
 
 @pytest.fixture(scope="module")
@@ -48,10 +53,7 @@ def demo(tmp_path_factory):
             assert process.wait(100) == 0
         finally:
             process.kill()
-    deadline = time.monotonic() + 60  # the functions' workers end when they find nobody to work for
-    while left := [p.pid for p in psutil.process_iter(["cmdline"]) if str(folder) in " ".join(p.info["cmdline"] or [])]:
-        assert time.monotonic() < deadline, left
-        time.sleep(0.2)
+    until(lambda: not processes_of(folder), "the functions' workers end when they find nobody to work for", every=0.2)
 
 
 def client(demo, service):
@@ -165,19 +167,19 @@ def test_P004_P169_an_upload_by_a_browser_arrives_like_any_other(demo, page, tmp
     page.set_input_files("#file", path)
     page.click("#send")
     expect(page.locator("#said")).to_contain_text("Uploaded", timeout=60_000)
-    deadline = time.monotonic() + 150
     newest = "SELECT id, status, has_error FROM edcpipelinefile ORDER BY id DESC LIMIT 1"
-    while rows(demo, newest)[0][1] != "Completed" or rows(demo, "SELECT count(*) FROM edcpipelinefile")[0][0] == known:
-        assert time.monotonic() < deadline, rows(demo, newest)
-        time.sleep(0.2)
+
+    def arrived():
+        is_new = rows(demo, "SELECT count(*) FROM edcpipelinefile")[0][0] > known
+        return is_new and rows(demo, newest)[0][1] == "Completed"
+
+    until(arrived, lambda: f"the new file is completed: {rows(demo, newest)}", 150, every=0.2)
     file_id, _, has_error = rows(demo, newest)[0]
     assert has_error == 0
     assert rows(demo, f"SELECT count(*) FROM edcpipelinefiledicom WHERE edcpipelinefileid = {file_id}") == [(3,)]
     assert [key for key in objects(demo, "destination", "quarantine/") if f"_{file_id}_2" in key]
     box = demo.folder / "mails"
-    while not any(f"file {file_id} " in str(mail["Subject"]) for mail in mailbox.Maildir(box)):
-        assert time.monotonic() < deadline, "no mail"
-        time.sleep(0.2)
+    until(lambda: any(f"file {file_id} " in str(mail["Subject"]) for mail in mailbox.Maildir(box)), "a mail", 150)
 
 
 @pytest.mark.door("command", "SQL", "file")

@@ -15,6 +15,7 @@ from cloud.pipeline.machine.redrive import redrive
 from tests.pipeline.deployed.judging import mails_about, row
 from tests.pipeline.deployed.mailbox import part
 from tests.pipeline.deployed.place import Pipeline
+from tests.waiting import until
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
 
@@ -106,7 +107,7 @@ class Runs:
             rows = self.client.list_executions(stateMachineArn=self.pipeline.machine)["executions"]
             return [row["name"] for row in rows if row["name"].startswith(f"1_11_{cut.field}_{cut.version}_")]
 
-        return min(self.pipeline.wait_for(found, f"a run of {cut.version}"), key=len)
+        return min(until(found, f"a run of {cut.version}"), key=len)
 
     def arn(self, name):
         """The execution's."""
@@ -119,7 +120,7 @@ class Runs:
             told = self.client.describe_execution(executionArn=self.arn(name))
             return told if told["status"] != "RUNNING" else None
 
-        return self.pipeline.wait_for(found, f"the end of {name}")
+        return until(found, f"the end of {name}")
 
     def stop(self, name):
         """End it from outside."""
@@ -155,10 +156,10 @@ def test_I4_P045_P081_P163_killed_in_any_state_and_redriven_nothing_is_lost_and_
     # Those that are held first: a function's time ends by itself.
     for cut, name in sorted(names.items(), key=lambda item: not item[0].version.startswith(("hold", "late"))):
         if cut.state is State.WAIT:
-            pipeline.wait_for(lambda name=name: State.WAIT in runs.states(name), "a wait")
+            until(lambda name=name: State.WAIT in runs.states(name), "a wait")
             while True:  # it looks at the job between two waits: stopped there it is driven to the next wait
                 now = again.get(cut, name)
-                pipeline.wait_for(lambda now=now: runs.states(now)[-1:] == [State.WAIT], "a wait")
+                until(lambda now=now: runs.states(now)[-1:] == [State.WAIT], "a wait")
                 runs.stop(now)
                 where = runs.states(now)[-1]
                 again[cut] = runs.redrive(name)
@@ -166,14 +167,14 @@ def test_I4_P045_P081_P163_killed_in_any_state_and_redriven_nothing_is_lost_and_
                     break
             (tmp_path / "waiting").touch()
             continue
-        pipeline.wait_for(sign(cut, "reached").exists, f"{cut.version} at its turnstile")
+        until(sign(cut, "reached").exists, f"{cut.version} at its turnstile")
         if cut.version.startswith("die"):
             told = runs.ended(name)
             assert (told["status"] == "FAILED") == (cut.state is State.COMPLETION), cut
             assert cut.state in runs.states(name)
             if cut.state is State.COPY:  # it died after its copy: the record and the mail say what the bucket says
                 assert row(pipeline, {"name": name})[1] == "Completed"
-                (mail,) = pipeline.wait_for(lambda name=name: mails_about(pipeline, name, "ERRL4002"), "a mail")
+                (mail,) = until(lambda name=name: mails_about(pipeline, name, "ERRL4002"), "a mail")
                 assert "is in quarantine, but" in part(mail, "plain")
             sign(cut, "go").touch()
         else:
@@ -181,7 +182,7 @@ def test_I4_P045_P081_P163_killed_in_any_state_and_redriven_nothing_is_lost_and_
             assert runs.states(name)[-1] == (cut.state if "hold" in cut.version else cut.version.partition("-")[2])
             if cut.state is State.ERROR:  # a notice on its way is not called back; later there is nothing to tell
                 sign(cut, "go").touch()
-                pipeline.wait_for(sign(cut, "done").exists, f"{cut.version} released")
+                until(sign(cut, "done").exists, f"{cut.version} released")
         again[cut] = runs.redrive(name)
     for cut, name in again.items():
         assert runs.ended(name)["status"] == "SUCCEEDED", cut
@@ -189,7 +190,7 @@ def test_I4_P045_P081_P163_killed_in_any_state_and_redriven_nothing_is_lost_and_
         if cut.state is not State.WAIT:
             sign(cut, "go").touch()
             if not cut.version.startswith("die"):
-                pipeline.wait_for(sign(cut, "done").exists, f"{cut.version} released")
+                until(sign(cut, "done").exists, f"{cut.version} released")
     assert_whole(pipeline, runs, keys, names)
 
 
@@ -197,7 +198,7 @@ def assert_whole(pipeline, runs, keys, names):
     """Each run has its record, job, file and mails, once; every source is untouched."""
     for cut, name in names.items():
         assert pipeline.text("source", keys[cut]) == cut.text
-        pipeline.wait_for(
+        until(
             lambda cut=cut, name=name: len(codes(pipeline, name)) >= len(cut.told),
             f"mails on {cut.version}: {cut.told}",
         )
@@ -214,7 +215,7 @@ def assert_whole(pipeline, runs, keys, names):
         assert pipeline.text("destination", key) == cut.text
         jobs = list((pipeline.folder / "jobs").glob(f"{name}.*"))
         assert len(jobs) == (2 if cut.state is State.ERROR else 1), cut
-        labs = pipeline.wait_for(
+        labs = until(
             lambda file_id=file_id: pipeline.mails.about(f"file {file_id} arrived in quarantine"), "a mail to the labs"
         )
         assert len(labs) == 1, cut

@@ -25,6 +25,7 @@ from tests.pipeline.deployed.judging import (
     told_wrongly,
 )  # fmt: skip
 from tests.pipeline.deployed.mailbox import part
+from tests.waiting import until
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(600)]
 
@@ -87,7 +88,7 @@ def test_P001_P004_P009_P010_P012_P063_P065_P067_P070_P080_P162_an_upload_ends_i
 def test_P125_P126_a_completed_file_is_told_in_text_and_html(pipeline, runs):
     """The users' list gets one mail with both looks, which names the file by its id and not by its participant."""
     file_id = row(pipeline, runs["good"])[0]
-    (mail,) = pipeline.wait_for(lambda: pipeline.mails.about(f"file {file_id} arrived in quarantine"), "a mail")
+    (mail,) = until(lambda: pipeline.mails.about(f"file {file_id} arrived in quarantine"), "a mail")
     assert mail["To"] == "trc-images-l@example.org"
     assert mail["From"] == "pipeline@example.org"
     for look in ("plain", "html"):
@@ -200,7 +201,7 @@ def test_P109_what_lies_in_the_place_of_the_copy_is_not_overwritten(pipeline, ru
     """Another object under the destination's name: ERRL4002, and it is untouched; redriven without it, the run ends."""
     go = tmp_path / "go"
     key, name = started(pipeline, "taken", 21, f"wait {go}")
-    file_id, _, _, ts_create = pipeline.wait_for(lambda: row(pipeline, {"name": name}), "a record")
+    file_id, _, _, ts_create = until(lambda: row(pipeline, {"name": name}), "a record")
     record = Record(
         run=name, bucket="b", key=key, pipeline_code="amypet", subject_event_crf_file_id=1, subject_event_crf_id=11,
         revision_number=21, ddcrf_name="amypet", ddfile_name="scan", participant_code="TRC001", event_code="bl",
@@ -250,7 +251,7 @@ def test_P110_P111_I4_an_api_that_is_away_loses_and_doubles_nothing(pipeline, ru
     assert row(pipeline, early_run) is None
     assert late_run["status"] == "FAILED"  # its last state could not set the record
     assert "ERRL4003" in history_text(pipeline, late_run)
-    pipeline.wait_for(lambda: mails_about(pipeline, late, "ERRL4003"), "a mail on the API")
+    until(lambda: mails_about(pipeline, late, "ERRL4003"), "a mail on the API")
     pipeline.start_api(pipeline.port)
     client = pipeline.client("stepfunctions")
     for key, name in ((early_key, early_run["name"]), (late_key, late)):
@@ -268,10 +269,10 @@ def test_I4_a_run_that_is_stopped_is_told_and_redriven(pipeline, runs, tmp_path)
     """An execution ended from outside while its job runs: people are told, and a redrive ends it, same record."""
     go = tmp_path / "go"
     key, name = started(pipeline, "stopped", 25, f"wait {go}")
-    file_id = pipeline.wait_for(lambda: row(pipeline, {"name": name}), "a record")[0]
+    file_id = until(lambda: row(pipeline, {"name": name}), "a record")[0]
     client = pipeline.client("stepfunctions")
     client.stop_execution(executionArn=f"{pipeline.machine.replace('stateMachine', 'execution')}:{name}")
-    pipeline.wait_for(lambda: mails_about(pipeline, name, "ERRL9002"), "a mail on the end")
+    until(lambda: mails_about(pipeline, name, "ERRL9002"), "a mail on the end")
     redrive(client, pipeline.machine, name)
     go.touch()
     pipeline.run_of(key, count=2)
@@ -312,9 +313,7 @@ def test_P004_P068_P125_an_upload_that_can_start_no_run_is_told(pipeline):
     nowhere = pipeline.machine.replace(":stateMachine:", ":stateMachine:no-")
     with told_wrongly(pipeline, Function.INVOKE, state_machine_arn=nowhere):
         pipeline.call_without_waiting(Function.INVOKE, event)
-        (mail,) = pipeline.wait_for(
-            lambda: [m for m in pipeline.mails.about("ERRL9001") if "unstarted" in m["Subject"]], "a mail"
-        )
+        (mail,) = until(lambda: [m for m in pipeline.mails.about("ERRL9001") if "unstarted" in m["Subject"]], "a mail")
     assert f"dicom-cloud pipeline run elsewhere/{key}" in part(mail, "plain").replace("\n", "")
     assert "is NOT in quarantine" in part(mail, "plain")
     logs = [
@@ -331,7 +330,7 @@ def test_P071_P125_a_digest_that_cannot_be_sent_is_told(pipeline):
     asked = {"duration": "daily", "until": "2020-05-02T05:00:00Z"}
     with told_wrongly(pipeline, Function.DIGEST, target_bucket_name="no-such-bucket-anywhere"):
         pipeline.call_without_waiting(Function.DIGEST, asked)
-        (mail,) = pipeline.wait_for(lambda: pipeline.mails.about("the digest was not sent"), "a mail")
+        (mail,) = until(lambda: pipeline.mails.about("the digest was not sent"), "a mail")
     assert mail["To"] == "trc-images-admin-l@example.org, second@example.org"
     assert "ERRL7002" in mail["Subject"]
     said = part(mail, "plain").replace("\n", "")
@@ -357,7 +356,7 @@ def test_P068_P069_an_error_that_could_not_be_told_is_told_by_the_last_state(pip
         (run,) = pipeline.run_of(key)
         assert run["status"] == "SUCCEEDED"
         assert "ERRL6001" in history_text(pipeline, run)
-        pipeline.wait_for(lambda: codes_told(pipeline, run["name"]) == ["ERRL6001", "ERRS1010"], "two mails")
+        until(lambda: codes_told(pipeline, run["name"]) == ["ERRL6001", "ERRS1010"], "two mails")
     listed = [e.error_code for log in error_logs(pipeline, run["name"]).values() for e in log]
     assert listed == ["ERRS1010", "ERRL6001"]
     assert row(pipeline, run)[1] == "Failed"
@@ -371,12 +370,12 @@ def test_P068_P069_a_completion_that_could_not_be_told_is_told_once_when_redrive
         pipeline.put(key, b"copy")
         (run,) = pipeline.run_of(key)
     assert run["status"] == "FAILED"
-    pipeline.wait_for(lambda: mails_about(pipeline, run["name"], "ERRL7001"), "a mail on the end")
+    until(lambda: mails_about(pipeline, run["name"], "ERRL7001"), "a mail on the end")
     assert_told(pipeline, run, "ERRL7001")
     redrive(pipeline.client("stepfunctions"), pipeline.machine, run["name"])
     pipeline.run_of(key, count=2)
     file_id = row(pipeline, run)[0]
-    assert len(pipeline.wait_for(lambda: pipeline.mails.about(f"file {file_id} arrived in quarantine"), "a mail")) == 1
+    assert len(until(lambda: pipeline.mails.about(f"file {file_id} arrived in quarantine"), "a mail")) == 1
 
 
 @pytest.mark.door("file", "SQL")
@@ -438,7 +437,7 @@ def test_P071_P124_P128_the_digest_counts_and_lists_a_window(pipeline, runs):
     """The last 24 hours: the files that came, those in doubt marked, and the errors with their count, in one mail."""
     assert pipeline.invoke(Function.DIGEST, {"duration": "last 24 hours"}) == {"error": None, "said": True}
     came = len(pipeline.keys("destination", "quarantine/"))
-    mail = pipeline.wait_for(
+    mail = until(
         lambda: [m for m in pipeline.mails.about(f"] {came} new files") if "failed" in m["Subject"]], "a mail"
     )[0]
     assert f"[trc amypet] {came} new files, " in mail["Subject"]
@@ -458,7 +457,7 @@ def test_P071_a_window_without_anything_says_so_and_a_bad_one_is_refused(pipelin
     """Nothing happened a year ago; what is no duration fails with the words that are."""
     asked = {"since": "2020-01-01T00:00:00Z", "until": "2020-01-02T00:00:00Z"}
     assert pipeline.invoke(Function.DIGEST, asked) == {"error": None, "said": True}
-    pipeline.wait_for(lambda: pipeline.mails.about("0 new files, 0 failed"), "a mail")
+    until(lambda: pipeline.mails.about("0 new files, 0 failed"), "a mail")
     refused = pipeline.invoke(Function.DIGEST, {"duration": "for ever"})
     assert refused["error"]
     assert "'24 hours'" in refused["said"]["errorMessage"]

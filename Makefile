@@ -12,8 +12,8 @@ PYTHON_IN = $(VENV)/bin/python
 # most tests wait for a process; -n 0 in PYTEST_ARGS runs one after the other.
 TIER ?= all
 TIER_quick = -m "not full" -n 4 --dist loadfile
-TIER_full = -m full -n 2 --dist loadfile
-TIER_all = -n 2 --dist loadfile
+TIER_full = -m full -n 3 --dist loadfile
+TIER_all = -n 3 --dist loadfile
 PYTEST_ARGS ?=
 
 # QUICK=1: some minutes, rough. CELLS='ct-* mr-8-* memory' and PEERS='ours tuned' choose.

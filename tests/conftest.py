@@ -9,6 +9,7 @@ Several processes begin with the files that take longest, so that none is left a
 import contextlib
 import gc
 import os
+import signal
 import time
 from collections import Counter
 from importlib import import_module
@@ -27,13 +28,15 @@ _LEAKING = ("AWS_", "BUCKETNAME", "CLOUD_", "DATABASE_", "DB_", "DICOM_", "EDGE_
 LONGEST = (
     "tests/crash/test_power_cuts.py",
     "tests/pipeline/deployed/test_machine.py",  # it waits where the others compute
+    "tests/upload/test_backlog.py",
     "tests/crash/test_system_calls.py",
     "tests/crash/test_kills.py",
+    "tests/attacks/test_mutants.py",
     "tests/attacks/test_flood.py",
     "tests/e2e/test_silent.py",
     "tests/e2e/test_model.py",
-    "tests/upload/test_backlog.py",
     "tests/e2e/test_edge.py",
+    "tests/imports/test_many.py",
     "tests/pipeline/deployed/test_demo.py",
     "tests/build/test_demo_aws.py",
     "tests/build/test_demo.py",
@@ -41,7 +44,8 @@ LONGEST = (
     "tests/pipeline/deployed/test_real_errors.py",
     "tests/deploy/test_deployed.py",
     "tests/pipeline/deployed/test_commands.py",
-    "tests/imports/test_many.py",
+    "tests/pipeline/test_api_fuzz.py",
+    "tests/tag/test_real_files.py",
     "tests/pipeline/deployed/test_labs.py",
     "tests/deploy/test_stacks.py",
     "tests/e2e/test_operator.py",
@@ -179,4 +183,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # No test may find credentials in a home folder or ask a metadata service for them.
     os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+    # Run in a shell's background, nothing that is started would hear Ctrl-C.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.pluginmanager.register(Unrun(), "unrun")

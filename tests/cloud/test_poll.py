@@ -113,7 +113,9 @@ def test_D12_ingest_takes_what_an_edge_announced_and_stops_on_sigterm(database, 
         text=True,
     )
     try:
-        until(lambda: process.poll() is not None or database.one("SELECT count(*) FROM instance") == 3, "all are indexed")
+        until(
+            lambda: process.poll() is not None or database.one("SELECT count(*) FROM instance") == 3, "all are indexed"
+        )
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=30)
     finally:

@@ -18,9 +18,9 @@ def test_I1_I2_I3_I4_some_kills_at_random_moments_lose_nothing(tmp_path, nursery
 @pytest.mark.full
 @pytest.mark.timeout(300)
 def test_D5_I3_I4_kills_at_random_moments_lose_nothing_of_deflated_scans(tmp_path, nursery):
-    """Twenty SIGKILLs while two objects are uploaded for each scan: the original of every one is there at the end."""
+    """Ten SIGKILLs while two objects are uploaded for each scan: the original of every one is there at the end."""
     met = {"RECEIVED", "TAGGED", "UPLOADED"}
-    how = {"kills": 20, "per_box": 10, "boxes": 2, "more": ("--deflated",)}
+    how = {"kills": 10, "per_box": 5, "boxes": 2, "more": ("--deflated",)}
     judge(random_kill.kill_at_random(tmp_path, nursery, seed=SEED, until=met, **how), met)
 
 

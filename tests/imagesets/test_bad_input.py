@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -12,6 +11,7 @@ from tests.imagesets.pictures import write_picture
 from tests.imagesets.site import bare, frames_in, job_of
 from tests.parts import root
 from tests.ports import free_port
+from tests.waiting import until
 
 pytestmark = pytest.mark.door("command")
 
@@ -146,9 +146,7 @@ def test_F017_ctrl_c_in_the_middle_of_a_download(site, scans):
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
-        end = time.monotonic() + 60
-        while len(frames_in(site.folder)) < 3 and time.monotonic() < end:
-            time.sleep(0.02)
+        until(lambda: len(frames_in(site.folder)) >= 3, "three frames are here")
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     finally:

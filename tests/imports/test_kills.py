@@ -112,7 +112,7 @@ def test_I4_kill_9_of_the_loop_while_its_jobs_run(scene):
     """Killed with jobs at the service; another process finds them, imports the rest, and starts none twice."""
     for n in range(4):
         scene.announce(scans(2, series=f"{ROOT}.1.{n}", scan_id=n + 1))
-    scene.switch(jobs=[{"seconds": 1.5}] * 2)
+    scene.switch(jobs=[{"seconds": 5}] * 2)
     told = settings(scene, AHLI_CONCURRENT_IMPORTS="2")
     with process(scene.server.folder, "import", **told) as loop:
         loop.until(lambda: len(scene.jobs()) == 2, "two jobs run")

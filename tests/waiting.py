@@ -31,7 +31,7 @@ def until(
     return found
 
 
-def comes(condition: Callable[[], object], seconds: float, *, every: float = 0.02) -> bool:
+def comes(condition: Callable[[], object], seconds: float = 10, *, every: float = 0.02) -> bool:
     """Tell whether ``condition()`` comes true in time, for what may as well not."""
     try:
         until(condition, "", seconds, every=every)

@@ -90,21 +90,25 @@ class HealthImaging:
         process.send_signal(signal.SIGTERM)
         return process.wait(SECONDS)
 
-    def client(self, **config: Any) -> Any:
-        """Give a boto3 client of the service; one try and no host prefix, unless ``config`` says otherwise."""
+    def client(self, url: str | None = None, **config: Any) -> Any:
+        """Give a boto3 client of the service, or of what stands before it at ``url``.
+
+        One try and no host prefix, unless ``config`` says otherwise.
+        """
         chosen = {"retries": {"total_max_attempts": 1}, "connect_timeout": 5, "read_timeout": 60, **config}
-        if repr(chosen) not in self._clients:
-            self._clients[repr(chosen)] = self._new_client(chosen)
-        return self._clients[repr(chosen)]
+        which = repr((url, chosen))
+        if which not in self._clients:
+            self._clients[which] = self._new_client(url or self.url, chosen)
+        return self._clients[which]
 
     def _close_clients(self) -> None:
         while self._clients:
             self._clients.popitem()[1].close()
 
-    def _new_client(self, chosen: dict[str, Any]) -> Any:
+    def _new_client(self, url: str, chosen: dict[str, Any]) -> Any:
         return boto3.session.Session().client(
             "medical-imaging",
-            endpoint_url=self.url,
+            endpoint_url=url,
             region_name="us-east-1",
             aws_access_key_id="EXAMPLE",
             aws_secret_access_key="an-invented-secret",

@@ -27,7 +27,7 @@ def until(
             if seen == (seen := moves()):
                 raise AssertionError(f"not within {seconds:.0f} s: {what if isinstance(what, str) else what()}")
             began = time.monotonic()
-        time.sleep(max(every, min(waited / 20, 0.5)))  # what takes long is not looked for all the time
+        time.sleep(max(every, min(waited / 100, 0.5)))  # what takes long is not looked for all the time
     return found
 
 

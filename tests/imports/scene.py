@@ -9,8 +9,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import boto3
-from botocore.config import Config
 from pydicom import Dataset, FileMetaDataset, dcmwrite
 
 from cloud.imports.cover import Limits
@@ -110,14 +108,7 @@ class Scene:
 
     def processor(self, *, url: str | None = None, **rules: Any) -> Processor:
         """Return a processor that asks the server, or whatever stands before it at ``url``."""
-        client = boto3.session.Session().client(
-            "medical-imaging",
-            endpoint_url=url or self.server.url,
-            region_name="us-east-1",
-            aws_access_key_id="EXAMPLE",
-            aws_secret_access_key="an-invented-secret",
-            config=Config(inject_host_prefix=False, retries={"total_max_attempts": 1}, read_timeout=60),
-        )
+        client = self.server.client(url)
         return Processor(
             self.database.engine,
             self.store,

@@ -171,7 +171,7 @@ def test_fault_12_two_processors_at_once_start_each_job_once(scene_on_both):
     def work() -> None:
         processor = scene.processor(concurrent=2)
         try:
-            while not stop.is_set():
+            while not stop.wait(0.05):  # four that never rest would leave the service no processor time
                 processor.run_once()
         except BaseException as e:  # a thread's failure is the test's
             failures.append(e)

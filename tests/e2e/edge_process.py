@@ -114,14 +114,21 @@ class EdgeProcess:
     def states(self) -> dict[str, int]:
         return dict(self.rows("SELECT state, count(*) FROM instance GROUP BY state"))
 
-    def until(self, condition: Callable[[], bool], what: str, seconds: float = SECONDS) -> None:
-        """Wait, boundedly, for ``condition``."""
+    def until(
+        self,
+        condition: Callable[[], bool],
+        what: str,
+        seconds: float = SECONDS,
+        *,
+        moves: Callable[[], object] = bool,
+    ) -> None:
+        """Wait, boundedly, for ``condition``; with ``moves`` as long as that changes."""
 
         def words() -> str:
             log = self.log.read_text()[-3000:] if self.log.exists() else ""
             return f"{what}; {self.states()}\n{log}"
 
-        until(condition, words, seconds)
+        until(condition, words, seconds, moves=moves)
 
     def until_states(self, **wanted: int) -> None:
         """Wait until the journal counts exactly these states."""

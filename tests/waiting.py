@@ -7,6 +7,10 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
+class TooLate(AssertionError):
+    """What was waited for did not come in time."""
+
+
 def until(
     condition: Callable[[], T],
     what: str | Callable[[], str],
@@ -17,7 +21,7 @@ def until(
 ) -> T:
     """Return what ``condition()`` gives as soon as that is true.
 
-    AssertionError with ``what`` is waited for (words, or what makes them) when ``seconds`` have passed in which
+    TooLate, with ``what`` is waited for (words, or what makes them), when ``seconds`` have passed in which
     ``moves()`` gave the same: what goes on may take long.
     """
     seen, began = moves(), time.monotonic()
@@ -25,7 +29,7 @@ def until(
         waited = time.monotonic() - began
         if waited > seconds:
             if seen == (seen := moves()):
-                raise AssertionError(f"not within {seconds:.0f} s: {what if isinstance(what, str) else what()}")
+                raise TooLate(f"not within {seconds:.0f} s: {what if isinstance(what, str) else what()}")
             began = time.monotonic()
         time.sleep(max(every, min(waited / 100, 0.5)))  # what takes long is not looked for all the time
     return found
@@ -35,6 +39,6 @@ def comes(condition: Callable[[], object], seconds: float = 10, *, every: float 
     """Tell whether ``condition()`` comes true in time, for what may as well not."""
     try:
         until(condition, "", seconds, every=every)
-    except AssertionError:
+    except TooLate:
         return False
     return True

@@ -279,8 +279,9 @@ def test_D10_a_cause_that_comes_every_day_is_told_every_day(caplog):
 
 @pytest.mark.full
 @pytest.mark.door("socket")
-def test_D10_ten_thousand_probes_on_the_socket_leave_no_memory(caplog):
-    """HTTP, TLS, silence and foreign titles from eight threads: memory flat after the first fifth, log short."""
+@pytest.mark.timeout(300)
+def test_D10_thirty_thousand_probes_on_the_socket_leave_no_memory(caplog):
+    """HTTP, TLS, silence and foreign titles from eight threads: memory flat after the first third, log short."""
     first = [
         b"GET / HTTP/1.1\r\n\r\n",
         hello(),
@@ -308,15 +309,15 @@ def test_D10_ten_thousand_probes_on_the_socket_leave_no_memory(caplog):
         until(lambda: listener.counters().waiting == 0, "all are gone", 60)
 
     with caplog.at_level(logging.INFO, "dicom-edge"), listening(MemorySink(), linger_seconds=0.05) as listener:
-        probes(2_000)
+        probes(10_000)
         before = resident()
-        probes(8_000)
-        assert resident() - before < 2 << 20
+        probes(20_000)
+        assert resident() - before < 4 << 20
         with Peer(listener) as peer:
             peer.associate()
             peer.send(p_data(pdv(1, 3, store_rq()), pdv(1, 2, b"x")))
             assert peer.status() == 0
-        assert sum(r.count for r in listener.counters().refusals) == 10_000
+        assert sum(r.count for r in listener.counters().refusals) == 30_000
     assert len([r for r in caplog.records if r.event == "connection.broken"]) < 500
 
 

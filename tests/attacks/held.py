@@ -147,5 +147,5 @@ def judge_open_generations(sender: RawSender) -> None:
     on_the_way = "SELECT count(*) FROM instance WHERE state NOT IN ('UPLOADED', 'ANNOUNCED')"
     stored = sum(line.status == 0 for line in sender.lines)
     edge.until(lambda: edge.rows("SELECT count(*) FROM instance") == [(stored,)], "all are entered")
-    edge.until(lambda: edge.rows(on_the_way) == [(0,)], "all are uploaded", moves=edge.states)
+    edge.until(lambda: edge.rows(on_the_way) == [(0,)], "all are uploaded", 100, moves=edge.states)
     assert sender.verdict(settled=False).faults == []

@@ -65,10 +65,10 @@ def test_D10_I1_I2_I6_mutated_conversations_neither_break_the_edge_nor_its_word(
             if number + 1 == (batches + 1) // 2:
                 # At rest at half: only by then has every stage filled what it keeps (SQLite's caches, the allocator's
                 # arenas). While senders hurry, the stages stand back, and their share would be taken for growth.
-                edge.until(rested, "the first half has come to rest", moves=edge.states)
+                edge.until(rested, "the first half has come to rest", 100, moves=edge.states)
                 before = vitals(edge.process.pid)
         print(f"{count} conversations in {time.monotonic() - began:.0f} s: {dict(seen)}")
-        edge.until(rested, "all that was stored has come to rest", moves=edge.states)
+        edge.until(rested, "all that was stored has come to rest", 100, moves=edge.states)
         assert sender.verdict().faults == []
         after = at_rest(edge, before)
         print(f"{before} to {after}, {edge.states()}")

@@ -138,7 +138,7 @@ class Box:
                 raise EdgeEnded(f"the edge ended before it could {what}:\n{self.log.read_text()[-2000:]}")
             return condition()
 
-        until(reached, f"the edge would {what}; its log ends with the lines of {self.log}", seconds, moves=moves)
+        until(reached, f"the edge could {what}; its log ends with the lines of {self.log}", seconds, moves=moves)
 
 
 def alive(pid: int) -> bool:

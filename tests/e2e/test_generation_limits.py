@@ -50,11 +50,11 @@ def test_D4_E012_E014_E034_five_thousand_files_close_a_generation(tmp_path, post
     with running(tmp_path, GENERATION_QUIET="3600") as edge:
         assert send_many(edge, MANY) == [0] * MANY
         first = {"UPLOADED": MANY - 5000, "ANNOUNCED": 5000}
-        edge.until(lambda: edge.states() == first, "the first is full", moves=edge.states)
+        edge.until(lambda: edge.states() == first, "the first is full", 100, moves=edge.states)
         (full,) = edge.manifests()
         assert (full["CloseReason"], full["ObjectCount"], full["ObjectSentCount"]) == ("full", 5000, 5000)
         assert edge.command("close", "1.2.3").returncode == 0
-        edge.until(lambda: edge.states() == {"ANNOUNCED": MANY}, "all are announced", moves=edge.states)
+        edge.until(lambda: edge.states() == {"ANNOUNCED": MANY}, "all are announced", 100, moves=edge.states)
         (rest,) = (m for m in edge.manifests() if m["JobId"] != full["JobId"])
         assert len(rest["Instances"]) == MANY - 5000
         uids = [i["SOPInstanceUID"] for m in (full, rest) for i in m["Instances"]]

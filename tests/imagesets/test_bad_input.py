@@ -146,7 +146,7 @@ def test_F017_ctrl_c_in_the_middle_of_a_download(site, scans):
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
-        until(lambda: len(frames_in(site.folder)) >= 3, "three frames are here")
+        until(lambda: process.poll() is not None or len(frames_in(site.folder)) >= 3, "three frames are here", 60)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     finally:

@@ -127,7 +127,9 @@ class Scene:
             self.passed += self.minute
             return self.database.one("SELECT count(*) FROM ahlijob WHERE status IN (1, 2)") == 0
 
-        until(over, lambda: f"over: {self.database.rows('SELECT status, reason FROM ahlijob')}", seconds)
+        until(
+            over, lambda: f"every import is over: {self.database.rows('SELECT status, reason FROM ahlijob')}", seconds
+        )
         processor.run_once()  # the receipts of the last one
 
     def ended(self) -> None:

@@ -45,7 +45,7 @@ def assert_told(pipeline, execution, code, *, run=None, in_history=True):
     logs = error_logs(pipeline, run)
     ((entry,),) = logs.values()
     assert (entry.error_code, entry.raised_by) == (code, TABLE[Code(code)].part), entry
-    (mail,) = until(lambda: mails_about(pipeline, run, code), f"a mail on {code}")
+    (mail,) = until(lambda: mails_about(pipeline, run, code), f"a mail on {code}", 200)
     assert mail["To"] == "trc-images-admin-l@example.org, second@example.org"
     for look in ("plain", "html"):
         assert code in part(mail, look)
@@ -67,7 +67,8 @@ def started(pipeline, version, revision, text):
     pipeline.put(key, text.encode())
     return key, until(
         lambda: [f.name.removesuffix(".1") for f in (pipeline.folder / "jobs").glob(f"1_11_scan_{version}_*.1")],
-        "the job did not start",
+        "the job starts",
+        200,
     )[0]
 
 

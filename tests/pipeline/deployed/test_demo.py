@@ -53,7 +53,9 @@ def demo(tmp_path_factory):
             assert process.wait(100) == 0
         finally:
             process.kill()
-    until(lambda: not processes_of(folder), "the functions' workers end when they find nobody to work for", every=0.2)
+    until(
+        lambda: not processes_of(folder), lambda: f"the functions' idle workers end: {processes_of(folder)}", every=0.2
+    )
 
 
 def client(demo, service):
@@ -179,7 +181,11 @@ def test_P004_P169_an_upload_by_a_browser_arrives_like_any_other(demo, page, tmp
     assert rows(demo, f"SELECT count(*) FROM edcpipelinefiledicom WHERE edcpipelinefileid = {file_id}") == [(3,)]
     assert [key for key in objects(demo, "destination", "quarantine/") if f"_{file_id}_2" in key]
     box = demo.folder / "mails"
-    until(lambda: any(f"file {file_id} " in str(mail["Subject"]) for mail in mailbox.Maildir(box)), "a mail", 150)
+    until(
+        lambda: any(f"file {file_id} " in str(mail["Subject"]) for mail in mailbox.Maildir(box)),
+        f"a mail on file {file_id}",
+        150,
+    )
 
 
 @pytest.mark.door("command", "SQL", "file")

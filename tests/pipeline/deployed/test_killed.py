@@ -107,7 +107,7 @@ class Runs:
             rows = self.client.list_executions(stateMachineArn=self.pipeline.machine)["executions"]
             return [row["name"] for row in rows if row["name"].startswith(f"1_11_{cut.field}_{cut.version}_")]
 
-        return min(until(found, f"a run of {cut.version}"), key=len)
+        return min(until(found, f"a run of {cut.version}", 200), key=len)
 
     def arn(self, name):
         """The execution's."""
@@ -120,7 +120,7 @@ class Runs:
             told = self.client.describe_execution(executionArn=self.arn(name))
             return told if told["status"] != "RUNNING" else None
 
-        return until(found, f"the end of {name}")
+        return until(found, f"the end of {name}", 200)
 
     def stop(self, name):
         """End it from outside."""
@@ -167,7 +167,7 @@ def test_I4_P045_P081_P163_killed_in_any_state_and_redriven_nothing_is_lost_and_
                     break
             (tmp_path / "waiting").touch()
             continue
-        until(sign(cut, "reached").exists, f"{cut.version} at its turnstile")
+        until(sign(cut, "reached").exists, f"{cut.version} at its turnstile", 200)
         if cut.version.startswith("die"):
             told = runs.ended(name)
             assert (told["status"] == "FAILED") == (cut.state is State.COMPLETION), cut

@@ -148,8 +148,8 @@ class Arrival:
         """Make the instance durable and return its ULID (I1); raises OutOfResources and leaves nothing behind."""
         try:
             record = self._make_durable()
-        except Exception:
-            self.discard()  # whatever it was: no descriptor and no file stays behind
+        except Exception:  # whatever it was: no descriptor and no file stays behind, and it goes on up
+            self.discard()
             raise
         self._on_received(
             Received(

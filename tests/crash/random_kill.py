@@ -10,12 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests import waiting
 from tests.crash.box import Box, start_sender
 from tests.crash.checker import check, fingerprint, states
 from tests.crash.ledger import Book, load
 from tests.crash.verdict import Figures
 from tests.nursery import Nursery
-from tests.waiting import until
 
 SENDERS = 8
 BURST = 12  # instances a sender sends in one life of the edge: a study, so that generations close in between
@@ -130,7 +130,7 @@ def _await_acks(ledgers: list[Path], count: int) -> Book:
         book = load(ledgers)
         return book if len(book.acked) >= count else None
 
-    return until(answered, f"{count} are acknowledged")
+    return waiting.until(answered, f"{count} are acknowledged")
 
 
 def _stop(senders: "list[subprocess.Popen[bytes]]") -> None:
